@@ -1,0 +1,26 @@
+"""The worlds, registered with Gymnasium on import.
+
+`gym.make("envs:SimpleAim-v0")` imports this package by itself. Nothing else is imported here:
+entry points are strings, so that a world's own dependencies load with the world.
+"""
+
+from gymnasium.envs.registration import register, registry
+
+
+def _register_world(
+    env_id: str, world: str, max_episode_steps: int, reward_threshold: float
+) -> None:
+    """Registers a `World`, named `"module:Class"`, with both of its adapters."""
+    if env_id not in registry:
+        register(
+            env_id,
+            entry_point="envs.gym_env:WorldEnv",
+            vector_entry_point="envs.vector_env:WorldVectorEnv",
+            max_episode_steps=max_episode_steps,
+            reward_threshold=reward_threshold,
+            kwargs={"world": world},
+        )
+
+
+_register_world("SimpleAim-v0", "envs.simple_aim:SimpleAim", 200, reward_threshold=380.0)
+_register_world("TargetReach-v0", "envs.target_reach:TargetReach", 50, reward_threshold=8.2)

@@ -1,0 +1,42 @@
+"""stable-baselines3 extended: PPO in four array frameworks, worlds and a zoo.
+
+Importing this package imports no array framework: its names are loaded when they are used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sb3_ext.backends.extensions import PPOExtensions
+    from sb3_ext.ppo import PPO, NumpyPPO
+
+__all__ = ["PPO", "NumpyPPO", "PPOExtensions", "register"]
+
+_HOMES = {
+    "PPO": "sb3_ext.ppo",
+    "NumpyPPO": "sb3_ext.ppo",
+    "PPOExtensions": "sb3_ext.backends.extensions",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
+
+
+def register() -> None:
+    """Make ``ppo_numpy`` known to RL Zoo, with the hyperparameter sampler of its ``ppo``."""
+    import rl_zoo3
+    from rl_zoo3 import hyperparams_opt
+
+    from sb3_ext.ppo import NumpyPPO
+
+    rl_zoo3.ALGOS["ppo_numpy"] = NumpyPPO
+    sampler, converter = hyperparams_opt.HYPERPARAMS_SAMPLER, hyperparams_opt.HYPERPARAMS_CONVERTER
+    sampler["ppo_numpy"] = sampler["ppo"]
+    converter["ppo_numpy"] = converter["ppo"]

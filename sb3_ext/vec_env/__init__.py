@@ -1,0 +1,6 @@
+"""Vector environments in stable-baselines3's form."""
+
+from sb3_ext.vec_env.episode_log import EpisodeLog
+from sb3_ext.vec_env.gymnasium import GymnasiumVecEnv
+
+__all__ = ["EpisodeLog", "GymnasiumVecEnv"]

@@ -1,0 +1,195 @@
+"""Watching an agent play: in a window, in a video where there is no display, or in figures."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.utils import check_for_correct_spaces, set_random_seed
+from stable_baselines3.common.vec_env import VecEnv
+from tqdm import tqdm
+
+from sb3_ext.vec_env.episode_log import EpisodeLog
+from sb3_ext.zoo import registry, runs
+from sb3_ext.zoo.errors import ZooError
+from sb3_ext.zoo.experiment import is_judged_deterministically, load_for_playing
+from sb3_ext.zoo.hyperparams import Entry, Settings, resolve
+from sb3_ext.zoo.make_env import EnvBuilder, choose_form
+from sb3_ext.zoo.video import VideoFile, has_display
+
+
+def enjoy(args: argparse.Namespace) -> int:
+    """Plays a trained agent (``zoo.py enjoy``).
+
+    Returns:
+        The process's exit code.
+    """
+    if args.n_timesteps < 1 or args.n_envs < 1:
+        raise ZooError("-n/--n-timesteps and --n-envs must be at least 1")
+    registry.import_packages(args.gym_packages)
+    spec = registry.find_env(args.env)
+    algorithm = registry.load_algorithm(args.algo)
+    path = find_model(args, spec.id)
+    settings, env_kwargs = training_settings(path, spec.id, algorithm, args.algo)
+    set_random_seed(args.seed)
+
+    video = _video_path(args, path)
+    mode = None if args.no_render and video is None else "rgb_array" if video else "human"
+    if mode == "human" and args.n_envs > 1:
+        raise ZooError("a window shows one row: use --n-envs 1, --no-render or --video FILE")
+    form, _ = choose_form("auto" if args.n_envs > 1 else "dummy", spec, settings)
+    builder = EnvBuilder(spec, settings, form, env_kwargs | (args.env_kwargs or {}))
+    normalizer = runs.normalizer_of(path) if settings.normalize is not None else None
+    env = builder.evaluation(args.n_envs, args.seed, normalizer=normalizer, render_mode=mode)
+    try:
+        model = load_for_playing(algorithm, path, args.device)
+        try:
+            check_for_correct_spaces(env, model.observation_space, model.action_space)
+        except ValueError as error:
+            raise ZooError(f"{path} was not trained on {spec.id}: {error}") from error
+        if args.norm_reward:
+            _normalize_rewards(env)
+        if args.reward_log:
+            _log_rewards(env, Path(args.reward_log))
+        if args.verbose > 0:
+            print(f"playing {path}")
+        deterministic = not args.stochastic and (
+            args.deterministic or is_judged_deterministically(spec)
+        )
+        returns, lengths = play(model, env, args, deterministic, video)
+    finally:
+        env.close()
+    if args.verbose > 0 and returns:
+        print(f"{len(returns)} episodes")
+        print(f"mean return: {np.mean(returns):.2f} ± {np.std(returns):.2f}")
+        print(f"mean length: {np.mean(lengths):.1f} ± {np.std(lengths):.1f}")
+    return 0
+
+
+def find_model(args: argparse.Namespace, env_id: str) -> Path:
+    """The file that ``--model``, ``--exp-id`` and the ``--load-*`` flags mean.
+
+    Raises:
+        ZooError: If it does not exist; it says what does.
+    """
+    if args.model is not None:
+        path = Path(args.model)
+        if not path.is_file():
+            raise ZooError(f"--model: there is no file {args.model!r}")
+        return path
+    run = runs.find_run(Path(args.folder), args.algo, env_id, args.exp_id)
+    checkpoints = run.checkpoints()
+    if args.load_best:
+        path = run.best_model
+    elif args.load_checkpoint is not None or args.load_last_checkpoint:
+        newest = max(checkpoints, default=0)
+        steps = args.load_checkpoint if args.load_checkpoint is not None else newest
+        if steps not in checkpoints:
+            there = ", ".join(map(str, checkpoints)) or "none"
+            raise ZooError(f"{run.folder} has no checkpoint of {steps} steps (there are: {there})")
+        path = checkpoints[steps]
+    else:
+        path = run.model
+    if not path.is_file():
+        hint = "; --load-last-checkpoint plays its newest checkpoint" if checkpoints else ""
+        raise ZooError(f"{run.folder} has no {path.name}{hint}")
+    return path
+
+
+def training_settings(
+    model: Path, env_id: str, algorithm: type[Any], algo: str
+) -> tuple[Settings, dict[str, Any]]:
+    """How the world was wrapped when a model was trained, from the files beside it.
+
+    Returns:
+        The settings (plain ones where nothing lies beside the model) and the world's arguments.
+    """
+    folder = model.parent / env_id
+    config = runs.read_plain_yaml(folder / "config.yml")
+    arguments = runs.read_plain_yaml(folder / "args.yml")
+    config.setdefault("n_timesteps", 1)
+    entry = Entry(config, env_id, str(folder / "config.yml"))
+    settings = resolve(entry, algorithm, algo)
+    env_kwargs = arguments.get("env_kwargs")
+    return settings, settings.env_kwargs | (env_kwargs if isinstance(env_kwargs, dict) else {})
+
+
+def play(
+    model: BaseAlgorithm,
+    env: VecEnv,
+    args: argparse.Namespace,
+    deterministic: bool,
+    video: Path | None,
+) -> tuple[list[float], list[int]]:
+    """Plays so many steps and prints each episode's return.
+
+    Returns:
+        Returns and lengths of the episodes that ended.
+    """
+    returns: list[float] = []
+    lengths: list[int] = []
+    state = None
+    starts = np.ones(env.num_envs, dtype=bool)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.suppress(KeyboardInterrupt))
+        file = stack.enter_context(VideoFile(video, _fps(env))) if video else None
+        if video:
+            stack.callback(lambda: print(f"video: {video}"))
+        observation: Any = env.reset()
+        for _ in tqdm(range(args.n_timesteps), disable=not args.progress):
+            action, state = model.predict(
+                observation,
+                state=state,
+                episode_start=starts,
+                deterministic=deterministic,
+            )
+            observation, _, starts, infos = env.step(action)
+            if file is not None:  # in a window, worlds draw themselves as they step
+                frame = env.render("rgb_array")
+                assert frame is not None
+                file.add(frame)
+            for info in infos:
+                if "episode" in info:
+                    returns.append(float(info["episode"]["r"]))
+                    lengths.append(int(info["episode"]["l"]))
+                    if args.verbose > 0:
+                        print(
+                            f"episode {len(returns)}: return {returns[-1]:.2f}, "
+                            f"length {lengths[-1]}",
+                            flush=True,
+                        )
+    return returns, lengths
+
+
+def _video_path(args: argparse.Namespace, model: Path) -> Path | None:
+    if args.video is not None:
+        return Path(args.video)
+    if args.no_render or has_display():
+        return None
+    path = model.parent / "videos" / f"{model.stem}.mp4"
+    print(f"no display to open a window on: recording {path} instead (--no-render for none)")
+    return path
+
+
+def _fps(env: VecEnv) -> float:
+    metadata = env.get_attr("metadata", 0)[0] if env.has_attr("metadata") else {}
+    return float(metadata.get("render_fps", 30))
+
+
+def _normalize_rewards(env: VecEnv) -> None:
+    from stable_baselines3.common.vec_env import VecNormalize, unwrap_vec_wrapper
+
+    normalizer = unwrap_vec_wrapper(env, VecNormalize)
+    if isinstance(normalizer, VecNormalize):
+        normalizer.norm_reward = True
+
+
+def _log_rewards(env: VecEnv, folder: Path) -> None:
+    inner: Any = env
+    while not isinstance(inner, EpisodeLog):
+        inner = inner.venv
+    inner.open(folder / "monitor.csv")

@@ -1,0 +1,35 @@
+"""The one exception a user of the command line is meant to see."""
+
+from collections.abc import Iterable
+from difflib import SequenceMatcher, get_close_matches
+
+
+class ZooError(Exception):
+    """Wrong input, told in one line: what was wrong, where, and what to do.
+
+    The command line prints it on stderr and exits with code 2, without a traceback.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+def nearest(word: str, known: Iterable[str], n: int = 3) -> str:
+    """Words close to a misspelt one, as the end of an error's sentence.
+
+    Args:
+        word: What the user typed.
+        known: What exists.
+        n: At most so many suggestions.
+
+    Returns:
+        ``"; did you mean 'a' or 'b'?"``, or an empty string where nothing comes close.
+    """
+    names = {name.lower(): name for name in known}
+    close = get_close_matches(word.lower(), names, n=n, cutoff=0.6)
+    if not close:
+        return ""
+    ratios = [SequenceMatcher(None, word.lower(), match).ratio() for match in close]
+    # Names far behind the best match are noise.
+    best = [match for match, ratio in zip(close, ratios, strict=True) if ratio > ratios[0] - 0.1]
+    return "; did you mean " + " or ".join(repr(names[match]) for match in best) + "?"

@@ -1,0 +1,55 @@
+"""What there is: algorithms, worlds with their spaces, tuned entries and presets."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from sb3_ext.zoo import registry
+from sb3_ext.zoo.hyperparams import own_folder, presets_of, read_yaml
+
+
+def show(args: argparse.Namespace) -> int:
+    """Prints the lists (``zoo.py list``)."""
+    entries = {path.stem: read_yaml(path) for path in sorted(own_folder().glob("*.yml"))}
+    print("algorithms")
+    for name in registry.algorithm_names():
+        target = (registry.ALGORITHMS | registry.OWN_ALGORITHMS)[name]
+        print(f"  {name:<10} {target.replace(':', '.')}")
+    print("\nworlds")
+    for spec in registry.own_worlds():
+        _show_world(spec, entries)
+    print(
+        "\nand every other environment that Gymnasium knows: `--gym-packages PACKAGE` registers "
+        "more,\nand RL Zoo's own entries serve for those it has tuned."
+    )
+    return 0
+
+
+def _show_world(spec: Any, entries: dict[str, dict[str, Any]]) -> None:
+    if spec.entry_point is not None:
+        env = gym.make(spec)
+        spaces = (env.observation_space, env.action_space)
+        env.close()
+    else:
+        vector_env = gym.make_vec(spec, num_envs=1)
+        spaces = (vector_env.single_observation_space, vector_env.single_action_space)
+        vector_env.close()
+    print(f"  {spec.id}")
+    print(f"    observation  {spaces[0]}")
+    print(f"    action       {spaces[1]}")
+    print(f"    time limit   {spec.max_episode_steps or 'none'}")
+    print(f"    vector form  {'yes' if spec.vector_entry_point else 'no'}")
+    tuned = [name for name, content in entries.items() if spec.id in content]
+    print(f"    tuned for    {', '.join(tuned) or 'none'} ({_where()})")
+    for name, content in entries.items():
+        for preset in presets_of(spec.id, {name: content}):
+            print(f"    preset       --algo {name} --preset {preset}")
+
+
+def _where() -> str:
+    folder = own_folder()
+    return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(folder)

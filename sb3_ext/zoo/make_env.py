@@ -1,0 +1,228 @@
+"""Builds the VecEnv that an experiment trains, evaluates or plays on."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    SubprocVecEnv,
+    VecEnv,
+    VecFrameStack,
+    VecNormalize,
+    VecTransposeImage,
+)
+
+from sb3_ext.vec_env import GymnasiumVecEnv
+from sb3_ext.vec_env.episode_log import EpisodeLog
+from sb3_ext.zoo.errors import ZooError
+from sb3_ext.zoo.hyperparams import Settings, import_object
+
+FORMS = ("auto", "dummy", "subproc", "vector")
+
+
+@dataclass(frozen=True)
+class EnvBuilder:
+    """Builds VecEnvs of one world, all wrapped alike.
+
+    Attributes:
+        spec: The world.
+        settings: The hyperparameter entry (wrappers, normalization, frame stack).
+        form: ``dummy``, ``subproc`` or ``vector``, as :func:`choose_form` gave it.
+        env_kwargs: Arguments of the world's constructor.
+    """
+
+    spec: EnvSpec
+    settings: Settings
+    form: str
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def train(self, n_envs: int, seed: int, normalizer: Path | None = None) -> VecEnv:
+        """The training env: rewards and observations normalized if the entry says so.
+
+        Args:
+            n_envs: Rows.
+            seed: Row i is seeded with ``seed + i``.
+            normalizer: Saved VecNormalize statistics to go on with.
+        """
+        return self._wrap(self._base(n_envs, seed), training=True, normalizer=normalizer)
+
+    def evaluation(
+        self,
+        n_envs: int,
+        seed: int,
+        *,
+        normalizer: Path | None = None,
+        render_mode: str | None = None,
+    ) -> VecEnv:
+        """An env for judging or watching an agent: rewards as the world gives them.
+
+        Args:
+            n_envs: Rows.
+            seed: Row i is seeded with ``seed + i``.
+            normalizer: Saved VecNormalize statistics to use; None takes fresh ones, which a
+                callback keeps in step with the training env's.
+            render_mode: As Gymnasium has it.
+        """
+        return self._wrap(
+            self._base(n_envs, seed, render_mode), training=False, normalizer=normalizer
+        )
+
+    def _base(self, n_envs: int, seed: int, render_mode: str | None = None) -> VecEnv:
+        kwargs = dict(self.env_kwargs)
+        if render_mode is not None:
+            kwargs["render_mode"] = render_mode
+        try:
+            if self.form == "vector":
+                venv: VecEnv = GymnasiumVecEnv(gym.make_vec(self.spec, num_envs=n_envs, **kwargs))
+                venv.seed(seed)
+            else:
+                venv = self._separate_envs(n_envs, seed, kwargs)
+        except (TypeError, ValueError, ImportError, gym.error.Error) as error:
+            raise ZooError(
+                f"cannot make {self.spec.id} with {kwargs or 'no'} arguments: {error}"
+            ) from error
+        if self.settings.vec_env_wrapper:
+            venv = apply_wrappers(self.settings.vec_env_wrapper, "vec_env_wrapper")(venv)
+        return EpisodeLog(
+            venv, info_keywords=tuple(self.settings.monitor_kwargs.get("info_keywords", ()))
+        )
+
+    def _separate_envs(self, n_envs: int, seed: int, kwargs: dict[str, Any]) -> VecEnv:
+        spec, wrapper = self.spec, self.settings.env_wrapper
+
+        def make(**kwargs: Any) -> gym.Env:
+            if multiprocessing.parent_process() is not None:
+                # Ctrl-C reaches every process of the terminal; only the trainer may answer it.
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+            return spec.make(**kwargs)
+
+        return make_vec_env(
+            make,
+            n_envs=n_envs,
+            seed=seed,
+            env_kwargs=kwargs,
+            wrapper_class=apply_wrappers(wrapper, "env_wrapper") if wrapper else None,
+            vec_env_cls=SubprocVecEnv if self.form == "subproc" else DummyVecEnv,
+            monitor_kwargs=self.settings.monitor_kwargs,
+        )
+
+    def _wrap(self, venv: VecEnv, *, training: bool, normalizer: Path | None = None) -> VecEnv:
+        if normalizer is not None:
+            venv = VecNormalize.load(str(normalizer), venv)
+            venv.training, venv.norm_reward = training, training and venv.norm_reward
+        elif self.settings.normalize is not None:
+            kwargs = dict(self.settings.normalize)
+            if not training:
+                kwargs |= {"training": False, "norm_reward": False}
+            try:
+                venv = VecNormalize(venv, **kwargs)
+            except TypeError as error:
+                raise ZooError(f"normalize: {error}") from error
+        if self.settings.frame_stack is not None:
+            venv = VecFrameStack(venv, self.settings.frame_stack)
+        return VecTransposeImage(venv) if _holds_channels_last_images(venv) else venv
+
+
+def _holds_channels_last_images(venv: VecEnv) -> bool:
+    space = venv.observation_space
+    parts = space.spaces.values() if isinstance(space, spaces.Dict) else [space]
+    return any(
+        isinstance(part, spaces.Box)
+        and is_image_space(part)
+        and not is_image_space_channels_first(part)
+        for part in parts
+    )
+
+
+def choose_form(requested: str, spec: EnvSpec, settings: Settings) -> tuple[str, str]:
+    """Chooses how the rows of a VecEnv are run.
+
+    Args:
+        requested: What ``--vec-env`` said.
+        spec: The world.
+        settings: Its entry: wrappers of single envs rule the vector form out.
+
+    Returns:
+        The form and, where ``auto`` chose, why; else an empty string.
+
+    Raises:
+        ZooError: If ``vector`` is asked for and cannot be had.
+    """
+    reason = None
+    if spec.vector_entry_point is None:
+        reason = f"{spec.id} has no vector form"
+    elif settings.env_wrapper:
+        reason = "'env_wrapper' wraps single envs"
+    elif set(settings.monitor_kwargs) - {"info_keywords"}:
+        reason = "'monitor_kwargs' belong to single envs"
+    elif spec.additional_wrappers:
+        reason = f"{spec.id} is registered with wrappers of single envs"
+    if requested == "vector" and reason:
+        raise ZooError(f"--vec-env vector: {reason}; use --vec-env dummy or subproc")
+    if requested != "auto":
+        return requested, ""
+    if reason:
+        return "dummy", reason
+    if not is_exact(spec):
+        return "dummy", f"{spec.id}'s vector form ends episodes one step late"
+    return "vector", f"{spec.id} has a vector form"
+
+
+def is_exact(spec: EnvSpec) -> bool:
+    """Whether the world's vector form shows stable-baselines3 exactly what its single form does."""
+    probe = GymnasiumVecEnv(gym.make_vec(spec, num_envs=1))
+    try:
+        return probe.exact
+    finally:
+        probe.close()
+
+
+def apply_wrappers(names: Any, what: str) -> Callable[[Any], Any]:
+    """RL Zoo's way of naming wrappers, as one function.
+
+    Args:
+        names: A dotted path, a mapping of one path to its keyword arguments, or a list of these.
+        what: The key they stand under, for messages.
+
+    Raises:
+        ZooError: If one cannot be imported or is malformed.
+    """
+    wrappers = [named_object(item, what) for item in as_list(names)]
+
+    def wrap(env: Any) -> Any:
+        for wrapper, kwargs in wrappers:
+            env = wrapper(env, **kwargs)
+        return env
+
+    return wrap
+
+
+def as_list(value: Any) -> Sequence[Any]:
+    """The value itself if it is a list, else a list of it."""
+    return value if isinstance(value, list) else [value]
+
+
+def named_object(item: Any, what: str) -> tuple[Any, dict[str, Any]]:
+    """Imports ``path`` or ``{path: kwargs}``.
+
+    Raises:
+        ZooError: If it is neither, or cannot be imported.
+    """
+    if isinstance(item, dict) and len(item) == 1:
+        path, kwargs = next(iter(item.items()))
+        if isinstance(kwargs, dict):
+            return import_object(str(path), what), kwargs
+    if isinstance(item, str):
+        return import_object(item, what), {}
+    raise ZooError(f"{what}: expected a dotted path or one path with its arguments, got {item!r}")

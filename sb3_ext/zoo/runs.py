@@ -1,0 +1,216 @@
+"""A run's folder, laid out as RL Zoo lays it out: ``logs/<algo>/<env>_<n>/``."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from callbacks.checkpoint import save_atomically
+from sb3_ext.zoo.errors import ZooError, nearest
+
+CHECKPOINT = re.compile(r"rl_model_(\d+)_steps\.zip")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The files of one run.
+
+    Attributes:
+        folder: ``logs/<algo>/<env>_<n>``.
+        env_id: The world it trained on.
+    """
+
+    folder: Path
+    env_id: str
+
+    @property
+    def name(self) -> str:
+        """``<algo>_<n>``: the run's name in TensorBoard, beside other algorithms' runs."""
+        return f"{self.folder.parent.name}_{self.folder.name.removeprefix(f'{self.env_id}_')}"
+
+    @property
+    def model(self) -> Path:
+        """The final model."""
+        return self.folder / f"{self.env_id}.zip"
+
+    @property
+    def best_model(self) -> Path:
+        """The model of the best evaluation."""
+        return self.folder / "best_model.zip"
+
+    @property
+    def parameters(self) -> Path:
+        """The subfolder with config, args, command and the final normalizer."""
+        return self.folder / self.env_id
+
+    @property
+    def normalizer(self) -> Path:
+        """The final model's VecNormalize statistics, where it was trained with them."""
+        return self.parameters / "vecnormalize.pkl"
+
+    @property
+    def summary(self) -> Path:
+        """What came of the run, as JSON."""
+        return self.folder / "summary.json"
+
+    def checkpoints(self) -> dict[int, Path]:
+        """The checkpoints by their number of steps, oldest first."""
+        found = {}
+        for path in self.folder.glob("rl_model_*_steps.zip"):
+            match = CHECKPOINT.fullmatch(path.name)
+            if match:
+                found[int(match[1])] = path
+        return dict(sorted(found.items()))
+
+
+def normalizer_of(model: Path) -> Path | None:
+    """The normalizer that was saved with a model, or None.
+
+    Args:
+        model: A ``.zip``: final, best or checkpoint, from a run of ours or of RL Zoo's.
+    """
+    checkpoint = CHECKPOINT.fullmatch(model.name)
+    candidates = []
+    if checkpoint:
+        candidates.append(model.with_name(f"rl_model_vecnormalize_{checkpoint[1]}_steps.pkl"))
+    candidates.append(model.with_name(f"{model.stem}_vecnormalize.pkl"))
+    candidates.append(model.parent / model.stem / "vecnormalize.pkl")
+    # RL Zoo keeps one normalizer a run, in the only subfolder that has one.
+    candidates += sorted(model.parent.glob("*/vecnormalize.pkl"))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def create_run(log_folder: Path, algo: str, env_id: str, *, unique: bool = False) -> Run:
+    """Makes the folder of a new run, numbered after the newest.
+
+    Args:
+        log_folder: Usually ``logs``.
+        algo: The algorithm's name.
+        env_id: The world.
+        unique: Whether to append a UUID, as RL Zoo's ``--uuid``.
+
+    Raises:
+        ZooError: If the folder cannot be written.
+    """
+    suffix = f"_{uuid.uuid4()}" if unique else ""
+    try:
+        (log_folder / algo).mkdir(parents=True, exist_ok=True)
+        number = max(run_numbers(log_folder, algo, env_id), default=0) + 1
+        while True:
+            folder = log_folder / algo / f"{env_id}_{number}{suffix}"
+            try:
+                folder.mkdir()
+                break
+            except FileExistsError:  # another run was started at the same moment
+                number += 1
+        run = Run(folder, env_id)
+        run.parameters.mkdir()
+    except OSError as error:
+        raise ZooError(
+            f"cannot write to the log folder {str(log_folder)!r} ({error.strerror}); "
+            "choose another with --log-folder"
+        ) from error
+    return run
+
+
+def run_numbers(log_folder: Path, algo: str, env_id: str) -> list[int]:
+    """The numbers of an algorithm's runs on a world."""
+    pattern = re.compile(re.escape(env_id) + r"_(\d+)(_[0-9a-f-]{36})?")
+    names = (path.name for path in (log_folder / algo).glob(f"{env_id}_*") if path.is_dir())
+    return sorted(int(match[1]) for match in map(pattern.fullmatch, names) if match)
+
+
+def find_run(log_folder: Path, algo: str, env_id: str, number: int = 0) -> Run:
+    """An existing run.
+
+    Args:
+        log_folder: Usually ``logs``.
+        algo: The algorithm's name.
+        env_id: The world.
+        number: The run's number; 0 is the newest; -1 looks in ``<log_folder>/<algo>`` itself.
+
+    Raises:
+        ZooError: If there is no such run; it says what there is.
+    """
+    if number == -1:
+        return Run(log_folder / algo, env_id)
+    numbers = run_numbers(log_folder, algo, env_id)
+    if not numbers:
+        trained = sorted(
+            {
+                match[1]
+                for path in (log_folder / algo).glob("*_*")
+                if (match := re.fullmatch(r"(.+?)_\d+.*", path.name))
+            }
+        )
+        hint = f"{algo} has runs of: {', '.join(trained)}" if trained else "nothing trained yet"
+        raise ZooError(
+            f"no run of --algo {algo} --env {env_id} in {str(log_folder)!r} "
+            f"({hint}){nearest(env_id, trained)}"
+        )
+    chosen = number or numbers[-1]
+    folders = sorted((log_folder / algo).glob(f"{env_id}_{chosen}*"))
+    if chosen not in numbers:
+        raise ZooError(
+            f"no run number {chosen} of --algo {algo} --env {env_id} in {str(log_folder)!r} "
+            f"(there are: {', '.join(map(str, numbers))})"
+        )
+    exact = [
+        path
+        for path in folders
+        if path.name == f"{env_id}_{chosen}" or path.name.startswith(f"{env_id}_{chosen}_")
+    ]
+    return Run(exact[0], env_id)
+
+
+def write_yaml(path: Path, content: dict[str, Any]) -> None:
+    """Writes plain YAML that any safe loader reads."""
+    text = yaml.safe_dump(_plain(content), sort_keys=True, allow_unicode=True)
+    save_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes JSON, whole or not at all."""
+    text = json.dumps(content, indent=2) + "\n"
+    save_atomically(path, lambda file: file.write(text.encode()))
+
+
+def read_plain_yaml(path: Path) -> dict[str, Any]:
+    """Reads a run's config.yml or args.yml; RL Zoo's own, which hold Python tags, as well.
+
+    Returns:
+        The mapping; empty if the file is absent or unreadable.
+    """
+
+    class Loader(yaml.SafeLoader):
+        """Takes ``collections.OrderedDict`` as pairs and other tags as None: nothing is run."""
+
+    def ordered(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Any:
+        if suffix == "object/apply:collections.OrderedDict":
+            assert isinstance(node, yaml.SequenceNode)
+            pairs = loader.construct_sequence(node, deep=True)
+            return dict(pairs[0]) if pairs else {}
+        return None
+
+    Loader.add_multi_constructor("tag:yaml.org,2002:python/", ordered)
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
