@@ -35,7 +35,7 @@ def test_every_episode_is_a_row(tmp_path: Path, vector: bool) -> None:
     returns = played(EpisodeLog(base, tmp_path / "monitor.csv"), 200)
     rows = load_results(str(tmp_path))
     assert len(returns) > 10
-    assert list(rows["r"]) == pytest.approx(returns)
+    assert sorted(rows["r"]) == pytest.approx(sorted(returns))
     assert (rows["l"] <= 50).all()
 
 
