@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from sb3_ext.backends.extensions import PPOExtensions
     from sb3_ext.ppo import PPO, NumpyPPO
 
+__version__ = "0.1.0"
+
 __all__ = ["PPO", "NumpyPPO", "PPOExtensions", "register"]
 
 _HOMES = {

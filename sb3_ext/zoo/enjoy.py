@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 from sb3_ext.vec_env.episode_log import EpisodeLog
 from sb3_ext.zoo import registry, runs
+from sb3_ext.zoo.agents import load_for_playing
 from sb3_ext.zoo.errors import ZooError
-from sb3_ext.zoo.experiment import is_judged_deterministically, load_for_playing
+from sb3_ext.zoo.experiment import is_judged_deterministically
 from sb3_ext.zoo.hyperparams import Entry, Settings, resolve
 from sb3_ext.zoo.make_env import EnvBuilder, choose_form
 from sb3_ext.zoo.video import VideoFile, has_display

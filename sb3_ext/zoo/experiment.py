@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import os
-import platform
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import configure
-from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -31,8 +26,10 @@ from callbacks import CheckpointCallback, CurveCallback, EvaluationCallback, Pro
 from callbacks.checkpoint import save_model
 from sb3_ext.vec_env.episode_log import EpisodeLog
 from sb3_ext.zoo import registry, runs
+from sb3_ext.zoo.agents import load_for_playing, make_agent
 from sb3_ext.zoo.errors import ZooError
 from sb3_ext.zoo.evaluate import Score, evaluate
+from sb3_ext.zoo.fingerprint import parameters_hash, versions
 from sb3_ext.zoo.hyperparams import Entry, Settings, find_entry, resolve
 from sb3_ext.zoo.make_env import EnvBuilder, as_list, choose_form, named_object
 
@@ -40,7 +37,6 @@ from sb3_ext.zoo.make_env import EnvBuilder, as_list, choose_form, named_object
 # not judged on the very episodes it was trained on.
 EVALUATION_SEED = 10_000_000
 FINAL_EVALUATION_SEED = 20_000_000
-PACKAGES = ("sb3-ext", "stable-baselines3", "sb3-contrib", "gymnasium", "numpy", "torch", "mujoco")
 
 
 @dataclass
@@ -144,7 +140,7 @@ def prepare(args: argparse.Namespace) -> Experiment:
     normalizer = runs.normalizer_of(pretrained) if pretrained and settings.normalize else None
     env = builder.train(n_envs, seed, normalizer)
     try:
-        model = _make_model(args, algorithm, settings, env, seed, pretrained)
+        model = make_agent(args, algorithm, settings, env, seed, pretrained)
     except ZooError:
         env.close()
         raise
@@ -191,56 +187,6 @@ def _set_threads(requested: int, settings: Settings) -> str:
     torch.set_num_threads(threads)
     reason = "" if requested > 0 else " (chosen for the policy; --num-threads N to change)"
     return f"PyTorch threads: {threads}{reason}"
-
-
-def _make_model(
-    args: argparse.Namespace,
-    algorithm: type[Any],
-    settings: Settings,
-    env: VecEnv,
-    seed: int,
-    pretrained: Path | None,
-) -> BaseAlgorithm:
-    kwargs = dict(settings.algorithm)
-    noise = action_noise(settings, env)
-    if noise is not None:
-        kwargs["action_noise"] = noise
-    common = {"env": env, "seed": seed, "verbose": max(0, args.verbose - 1), "device": args.device}
-    try:
-        if pretrained is None:
-            return algorithm(**common, **kwargs)
-        for key in ("policy", "policy_kwargs"):  # the file says what the network looks like
-            kwargs.pop(key, None)
-        model = algorithm.load(pretrained, **common, **kwargs)
-        _load_replay_buffer(model, pretrained, args.truncate_last_trajectory)
-        return model
-    except (AssertionError, TypeError, ValueError, RuntimeError, KeyError, OSError) as error:
-        what = f"-i {pretrained}" if pretrained else f"cannot build {args.algo} for {args.env}"
-        raise ZooError(f"{what}: {error}") from error
-
-
-def _load_replay_buffer(model: BaseAlgorithm, pretrained: Path, truncate: bool) -> None:
-    path = pretrained.parent / "replay_buffer.pkl"
-    if path.is_file() and hasattr(model, "load_replay_buffer"):
-        model.load_replay_buffer(path, truncate_last_traj=truncate)
-
-
-def action_noise(settings: Settings, env: VecEnv) -> Any:
-    """Exploration noise of the off-policy algorithms, as RL Zoo's entries name it.
-
-    Raises:
-        ZooError: If the kind is unknown, or actions are not a Box.
-    """
-    kind = settings.noise_type
-    if kind is None:
-        return None
-    if not isinstance(env.action_space, spaces.Box):
-        raise ZooError(f"noise_type needs a Box action space, not {env.action_space}")
-    classes = {"normal": NormalActionNoise, "ornstein-uhlenbeck": OrnsteinUhlenbeckActionNoise}
-    if kind.strip() not in classes:
-        raise ZooError(f"noise_type {kind!r} is unknown (normal, ornstein-uhlenbeck)")
-    size = env.action_space.shape[0]
-    return classes[kind.strip()](np.zeros(size), settings.noise_std * np.ones(size))
 
 
 def _write_parameters(experiment: Experiment, run: runs.Run) -> None:
@@ -409,49 +355,6 @@ def _score(experiment: Experiment, model: BaseAlgorithm, path: Path, n_episodes:
         return evaluate(model, env, n_episodes, deterministic)
     finally:
         env.close()
-
-
-def load_for_playing(algorithm: type[Any], path: Path, device: str = "auto") -> BaseAlgorithm:
-    """Loads a model to act, not to train.
-
-    Args:
-        algorithm: Its class.
-        path: The ``.zip``.
-        device: As SB3 has it.
-
-    Raises:
-        ZooError: If the file is no model of this algorithm.
-    """
-    # Schedules are not needed to act, and pickled ones may stem from another Python.
-    stubs = {"learning_rate": 0.0, "lr_schedule": _zero, "clip_range": _zero}
-    extra = {"buffer_size": 1} if "buffer_size" in algorithm.__init__.__code__.co_varnames else {}
-    try:
-        return algorithm.load(path, device=device, custom_objects=stubs | extra)
-    except Exception as error:  # a foreign file may fail anywhere inside a pickle
-        raise ZooError(f"{path}: not a model of {algorithm.__name__} ({error})") from error
-
-
-def _zero(progress_remaining: float) -> float:
-    return 0.0
-
-
-def parameters_hash(model: BaseAlgorithm) -> str:
-    """A fingerprint of a model's parameters: equal runs have equal ones, bit for bit."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.policy.state_dict().items()):
-        array = tensor.detach().cpu().numpy()
-        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """What the run was made with."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[package] = metadata.version(package)
-    return found
 
 
 def _report(
