@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -63,6 +64,11 @@ class Experiment:
     seed: int
     notices: list[str] = field(default_factory=list)
 
+    def close(self) -> None:
+        """Closes the training env, whose workers may be gone after Ctrl-C."""
+        with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+            self.env.close()
+
 
 def train(args: argparse.Namespace) -> int:
     """Trains, evaluates and saves (``zoo.py train``).
@@ -73,21 +79,39 @@ def train(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     experiment = prepare(args)
     run = runs.create_run(Path(args.log_folder), args.algo, experiment.spec.id, unique=args.uuid)
-    try:
-        _write_parameters(experiment, run)
-        _announce(experiment, run)
-        interrupted, learning_seconds = _learn(experiment, run)
+    with _writing_to(run), contextlib.closing(experiment):
+        evaluation, callback = _begin(experiment, run)
+        interrupted, learning_seconds = _learn(experiment, evaluation, callback)
         _save_final(experiment, run)
-    except OSError as error:
-        raise ZooError(
-            f"cannot write to {error.filename or run.folder}: {error.strerror}"
-        ) from error
-    finally:
-        with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
-            experiment.env.close()
+        scores: dict[str, Score] = {}
+        if not interrupted:
+            try:
+                scores = _final_scores(experiment, run)
+            except KeyboardInterrupt:  # the agent is trained and saved: only its score is missing
+                interrupted = True
+        return _finish(experiment, run, scores, interrupted, start, learning_seconds)
 
-    steps = experiment.model.num_timesteps
-    scores = {} if interrupted else _final_scores(experiment, run)
+
+@contextlib.contextmanager
+def _writing_to(run: runs.Run) -> Iterator[None]:
+    """A failing disk is one clear line."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or run.folder
+        raise ZooError(f"cannot write to {place}: {error.strerror or error}") from error
+
+
+def _finish(
+    experiment: Experiment,
+    run: runs.Run,
+    scores: dict[str, Score],
+    interrupted: bool,
+    start: float,
+    learning_seconds: float,
+) -> int:
+    """Writes summary.json and reports; returns the exit code."""
+    args, steps = experiment.args, experiment.model.num_timesteps
     summary: dict[str, Any] = {
         "algo": args.algo,
         "env": experiment.spec.id,
@@ -160,11 +184,10 @@ def is_judged_deterministically(spec: EnvSpec) -> bool:
 def _check_numbers(args: argparse.Namespace) -> None:
     if args.n_timesteps != -1 and args.n_timesteps < 1:
         raise ZooError(f"-n/--n-timesteps must be at least 1, not {args.n_timesteps}")
-    for flag in ("eval_episodes", "final_eval_episodes"):
-        least = 0 if flag == "final_eval_episodes" else 1
-        if getattr(args, flag) < least:
-            name = flag.replace("_", "-")
-            raise ZooError(f"--{name} must be at least {least}, not {getattr(args, flag)}")
+    for flag, least in (("eval_episodes", 1), ("final_eval_episodes", 0), ("n_eval_envs", 1)):
+        value = getattr(args, flag)
+        if value is not None and value < least:
+            raise ZooError(f"--{flag.replace('_', '-')} must be at least {least}, not {value}")
     if args.seed >= 2**32:
         raise ZooError(f"--seed must be below 2**32, not {args.seed}")
 
@@ -210,17 +233,30 @@ def _announce(experiment: Experiment, run: runs.Run) -> None:
     sys.stdout.flush()
 
 
-def _learn(experiment: Experiment, run: runs.Run) -> tuple[bool, float]:
+def _begin(experiment: Experiment, run: runs.Run) -> tuple[EvaluationCallback | None, CallbackList]:
+    """Opens the run's files and builds its callbacks; where that fails, no run is left behind."""
+    try:
+        _write_parameters(experiment, run)
+        _log_episodes(experiment.env, run)
+        _set_logger(experiment, run)
+        evaluation = _evaluation(experiment, run)
+        callback = _callbacks(experiment, run, evaluation)
+    except BaseException:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        raise
+    _announce(experiment, run)
+    return evaluation, callback
+
+
+def _learn(
+    experiment: Experiment, evaluation: EvaluationCallback | None, callback: CallbackList
+) -> tuple[bool, float]:
     """Runs ``model.learn``.
 
     Returns:
         Whether it was interrupted, and seconds of learning without the evaluations.
     """
     args, model = experiment.args, experiment.model
-    _log_episodes(experiment.env, run)
-    _set_logger(experiment, run)
-    evaluation = _evaluation(experiment, run)
-    callback = _callbacks(experiment, run, evaluation)
     kwargs: dict[str, Any] = {}
     if args.log_interval != -1:
         kwargs["log_interval"] = args.log_interval if args.log_interval > -1 else None
@@ -300,7 +336,10 @@ def _callbacks(
     callbacks: list[BaseCallback] = []
     for item in as_list(experiment.settings.callback or []):
         factory, kwargs = named_object(item, "callback")
-        callbacks.append(factory(**kwargs))
+        try:
+            callbacks.append(factory(**kwargs))
+        except (TypeError, ValueError) as error:
+            raise ZooError(f"callback {item!r}: {error}") from error
     if args.save_freq is None or args.save_freq > 0:
         every = args.save_freq or max(1, experiment.settings.n_timesteps // 10)
         callbacks.append(CheckpointCallback(every, run.folder, args.save_replay_buffer))

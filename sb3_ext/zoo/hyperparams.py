@@ -50,7 +50,7 @@ SNIPPET_KEYS = (
 )
 SCHEDULE_KEYS = ("learning_rate", "clip_range", "clip_range_vf", "delta_std")
 # Arguments that the command line sets, so that an entry may not.
-RESERVED_KEYS = ("self", "env", "seed", "verbose", "device", "tensorboard_log")
+RESERVED_KEYS = ("self", "env", "seed", "verbose", "device", "tensorboard_log", "backend")
 
 
 @dataclass(frozen=True)
@@ -280,8 +280,8 @@ def resolve(
     if isinstance(algorithm_kwargs.get("train_freq"), list):
         algorithm_kwargs["train_freq"] = tuple(algorithm_kwargs["train_freq"])
     zoo["normalize"] = _normalization(zoo.get("normalize"), algorithm_kwargs)
-    for key in ("n_timesteps", "n_envs"):
-        if key in zoo:
+    for key in ("n_timesteps", "n_envs", "frame_stack"):
+        if zoo.get(key) is not None:
             zoo[key] = _positive_integer(key, zoo[key], places[key])
     saved = {key: values[key] for key in sorted(values)}
     return Settings(saved=saved, algorithm=algorithm_kwargs, **zoo)
@@ -322,10 +322,11 @@ def _normalization(value: Any, algorithm_kwargs: dict[str, Any]) -> dict[str, An
 def _positive_integer(key: str, value: Any, where: str) -> int:
     try:
         number = int(float(value))
-    except (TypeError, ValueError) as error:
-        raise ZooError(f"{where}: {key}: {error}") from error
-    if number < 1:
-        raise ZooError(f"{where}: {key} must be at least 1, not {value}")
+        whole = number == float(value)
+    except (TypeError, ValueError, OverflowError):
+        number, whole = 0, False
+    if not whole or number < 1:
+        raise ZooError(f"{where}: {key} must be a whole number of at least 1, not {value!r}")
     return number
 
 

@@ -119,7 +119,7 @@ class EnvBuilder:
 
     def _wrap(self, venv: VecEnv, *, training: bool, normalizer: Path | None = None) -> VecEnv:
         if normalizer is not None:
-            venv = VecNormalize.load(str(normalizer), venv)
+            venv = _load_normalizer(normalizer, venv)
             venv.training, venv.norm_reward = training, training and venv.norm_reward
         elif self.settings.normalize is not None:
             kwargs = dict(self.settings.normalize)
@@ -132,6 +132,13 @@ class EnvBuilder:
         if self.settings.frame_stack is not None:
             venv = VecFrameStack(venv, self.settings.frame_stack)
         return VecTransposeImage(venv) if _holds_channels_last_images(venv) else venv
+
+
+def _load_normalizer(path: Path, venv: VecEnv) -> VecNormalize:
+    try:
+        return VecNormalize.load(str(path), venv)
+    except Exception as error:  # a damaged pickle may fail in any way
+        raise ZooError(f"{path}: not the normalizer of this world ({error})") from error
 
 
 def _holds_channels_last_images(venv: VecEnv) -> bool:

@@ -31,7 +31,7 @@ ALGORITHMS: dict[str, str] = {
 }
 
 # Our own PPO, one name per backend. They read ppo.yml unless they have a file of their own.
-OWN_ALGORITHMS: dict[str, str] = {}
+OWN_ALGORITHMS: dict[str, str] = {"ppo_numpy": "sb3_ext:NumpyPPO"}
 
 
 def algorithm_names() -> list[str]:

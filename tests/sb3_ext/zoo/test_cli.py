@@ -46,6 +46,10 @@ FILES = {
         ((*AIM, "-n", "-5"), "n-timesteps must be at least 1"),
         ((*AIM, "--eval-episodes", "0"), "--eval-episodes must be at least 1"),
         ((*AIM, "--seed", str(2**32)), "--seed must be below"),
+        ((*AIM, "--n-eval-envs", "-1"), "--n-eval-envs must be at least 1"),
+        ((*AIM, "-params", "frame_stack:two"), "frame_stack must be a whole number"),
+        ((*AIM, "-params", "n_envs:2.5"), "n_envs must be a whole number"),
+        ((*AIM, "--device", "nonsense"), "nonsense"),
         ((*AIM, "-params", "gama:0.9"), "'gama'; did you mean 'gamma'?"),
         ((*AIM, "-params", "gamma=0.9"), "expected key:value"),
         ((*AIM, "-params", "policy_kwargs:dict(net_arch=[64)"), "policy_kwargs"),
@@ -123,3 +127,20 @@ def test_algorithms_are_rl_zoos() -> None:
 
     for name in ALGORITHMS:
         assert load_algorithm(name) is ALGOS[name]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-tb", "/proc/none"),
+        ("-params", "callback:stable_baselines3.common.callbacks.EvalCallback"),
+        ("--eval-env-kwargs", "sise:3"),
+    ],
+)
+def test_a_run_that_cannot_begin_leaves_no_folder(
+    zoo: Zoo, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    result = zoo(*AIM, "-n", "64", *arguments)
+    assert result.code == 2
+    assert result.err.count("\n") == 1, result.err
+    assert not list((tmp_path / "logs").glob("ppo/*"))
