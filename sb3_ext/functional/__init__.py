@@ -1,0 +1,1 @@
+"""PPO's mathematics as pure functions: no framework, no state, no generators."""

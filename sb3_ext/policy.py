@@ -1,0 +1,318 @@
+"""The policy as stable-baselines3 knows it, over a backend's network.
+
+SB3's callbacks, evaluation and files ask a policy for tensors: they get CPU tensors under SB3's
+names, made from the canonical parameters when asked for. The network itself never sees one.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common import policies as sb3
+from stable_baselines3.common.distributions import Distribution, make_proba_distribution
+
+from sb3_ext.backends import create
+from sb3_ext.backends.extensions import PPOExtensions
+from sb3_ext.backends.options import network_spec
+from sb3_ext.backends.parameters import aliases, initialize
+from sb3_ext.backends.sb3_format import OptimizerFace
+from sb3_ext.functional import noise
+from sb3_ext.rollout_buffer import network_actions
+
+__all__ = [
+    "ActorCriticCnnPolicy",
+    "ActorCriticPolicy",
+    "MultiInputActorCriticPolicy",
+    "cpu_device",
+    "our_policy",
+    "sb3_policy",
+]
+
+
+class ActorCriticPolicy(sb3.BasePolicy):
+    """Actor and critic behind SB3's policy interface; arguments as SB3's, and:
+
+    Args:
+        observation_space: Of one row.
+        action_space: Of one row.
+        lr_schedule: Learning rate by remaining progress.
+        backend: Name of the array framework.
+        extensions: Our additions.
+        noise_seed: Of the initial parameters and of ``predict(deterministic=False)``.
+        policy_kwargs: SB3's ``policy_kwargs``.
+    """
+
+    default_extractor = "flatten"
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        lr_schedule: Any = lambda _: 3e-4,
+        *,
+        backend: str = "numpy",
+        extensions: PPOExtensions | Mapping[str, Any] | None = None,
+        noise_seed: int = 0,
+        **policy_kwargs: Any,
+    ) -> None:
+        self._constructor = {"backend": backend, "noise_seed": noise_seed, **policy_kwargs}
+        policy_kwargs.setdefault("features_extractor_class", self.default_extractor)
+        extensions = PPOExtensions.of(extensions)
+        spec = network_spec(observation_space, action_space, extensions, **policy_kwargs)
+        super().__init__(
+            observation_space,
+            action_space,
+            normalize_images=spec.normalize_images,
+            squash_output=spec.squash_output,
+        )
+        self._constructor["extensions"] = extensions.changed()
+        self.spec = spec
+        self.use_sde = spec.use_sde
+        self.net_arch = {"pi": list(spec.pi), "vf": list(spec.vf)}
+        self.features_dim = spec.n_features
+        self.noise_seed = noise_seed
+        self.n_draws = 0
+        start = initialize(spec, noise.generator(noise_seed, noise.INITIAL))
+        self.backend = create(backend, spec, start)
+        self.optimizer = OptimizerFace(self.backend, float(lr_schedule(1.0)))  # type: ignore[assignment]
+        self._exploration: NDArray | None = None
+        if isinstance(action_space, spaces.Box):
+            self._low, self._high = action_space.low, action_space.high
+
+    # Acting
+
+    def env_actions(self, actions: NDArray) -> NDArray:
+        """A distribution's actions ``[B, ...]`` as the env takes them.
+
+        Box: within the limits, clipped or scaled from tanh. Discrete: counted from ``start``.
+        """
+        space = self.action_space
+        if isinstance(space, spaces.Box):
+            actions = actions.reshape(-1, *space.shape)
+            if self.squash_output:
+                return self.unscale_action(actions)
+            return np.minimum(np.maximum(actions, self._low), self._high)
+        if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+            return actions + space.start
+        return actions.astype(space.dtype)
+
+    def _draw(self, n_rows: int) -> NDArray:
+        """Fresh noise for one call of forward or predict; for gSDE the matrices in force."""
+        if self.use_sde:
+            if self._exploration is None:
+                self.reset_noise()
+            assert self._exploration is not None
+            if len(self._exploration) == n_rows:
+                return self._exploration
+            return np.broadcast_to(self._exploration[:1], (n_rows, *self.spec.noise_shape))
+        self.n_draws += 1
+        kind = self.spec.distribution.noise_kind
+        return noise.draw(
+            kind, self.noise_seed, noise.PREDICT, self.n_draws, 1, n_rows, self.spec.noise_shape
+        )[0]
+
+    def reset_noise(self, n_envs: int = 1) -> None:
+        """Draw gSDE's exploration matrices, one per row."""
+        assert self.use_sde, "reset_noise() is only available when using gSDE"
+        self.n_draws += 1
+        self._exploration = noise.draw(
+            "normal",
+            self.noise_seed,
+            noise.PREDICT,
+            self.n_draws,
+            1,
+            n_envs,
+            self.spec.noise_shape,
+        )[0]
+
+    def _act(self, obs: Any, deterministic: bool) -> NDArray:
+        rows = _arrays(obs)
+        n_rows = len(next(iter(rows.values())) if isinstance(rows, dict) else rows)
+        return self.backend.act(rows, None if deterministic else self._draw(n_rows))
+
+    def _predict(self, observation: Any, deterministic: bool = False) -> torch.Tensor:
+        actions = self._act(observation, deterministic)
+        space = self.action_space
+        if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+            actions = actions + space.start
+        return torch.as_tensor(actions)
+
+    def forward(
+        self, obs: Any, deterministic: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Actions ``[B, ...]``, values ``[B, 1]`` and log-probabilities ``[B]``."""
+        actions = self._act(obs, deterministic)
+        predictions = self.backend.evaluate(_arrays(obs), actions)
+        shaped = actions.reshape(-1, *self.action_space.shape)  # type: ignore[misc]
+        return (
+            torch.as_tensor(shaped),
+            torch.as_tensor(predictions.values[:, None]),
+            torch.as_tensor(predictions.log_prob),
+        )
+
+    def evaluate_actions(
+        self, obs: Any, actions: Any
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Values ``[B, 1]``, log-probabilities and entropies ``[B]``, without gradients."""
+        values = np.asarray(actions)
+        rows = type("Rows", (), {"actions": values, "values": np.empty(len(values))})
+        rows.action_space = self.action_space  # type: ignore[attr-defined]
+        result = self.backend.evaluate(_arrays(obs), network_actions(rows))
+        entropy = None if result.entropy is None else torch.as_tensor(result.entropy)
+        return (
+            torch.as_tensor(result.values[:, None]),
+            torch.as_tensor(result.log_prob),
+            entropy,
+        )
+
+    def predict_values(self, obs: Any) -> torch.Tensor:
+        """Values ``[B, 1]``."""
+        return torch.as_tensor(self.backend.values(_arrays(obs))[:, None])
+
+    def get_distribution(self, obs: Any) -> Distribution:
+        """SB3's own distribution object, without gradients."""
+        if self.use_sde:
+            raise NotImplementedError("get_distribution() is not available with gSDE")
+        distribution = make_proba_distribution(self.action_space)
+        params = self.backend.distribution_params(_arrays(obs))
+        return distribution.proba_distribution(*map(torch.as_tensor, params))
+
+    # Parameters
+
+    @property
+    def device(self) -> torch.device:
+        """Tensors that leave here are on the CPU."""
+        return torch.device("cpu")
+
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        """The policy itself: its tensors are on the CPU. Raises ValueError for another device."""
+        wanted = kwargs.get("device", args[0] if args else "cpu")
+        if isinstance(wanted, str | torch.device) and torch.device(wanted).type != "cpu":
+            raise ValueError(f"the {self.backend.name} backend can't run on device {wanted!r}")
+        return self
+
+    @property
+    def log_std(self) -> torch.Tensor:
+        """The parameter of that name. Raises AttributeError when the distribution has none."""
+        if self.spec.log_std_shape is None:
+            raise AttributeError("this policy has no log_std")
+        return torch.as_tensor(self.backend.parameters()["log_std"])
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:  # type: ignore[override]
+        """Copies of the parameters as CPU tensors, with all of SB3's names."""
+        parameters = self.with_aliases(self.backend.parameters())
+        return {name: torch.as_tensor(value) for name, value in parameters.items()}
+
+    def with_aliases(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Canonical parameters together with SB3's further names for them."""
+        more = {alias: parameters[name] for alias, name in aliases(self.spec).items()}
+        return {**parameters, **more}
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> None:
+        """Set parameters by SB3's names.
+
+        Raises:
+            RuntimeError: a shape differs; or, if ``strict``, a name is missing or unknown.
+        """
+        other = aliases(self.spec)
+        current = self.backend.parameters()
+        missing = [name for name in [*current, *other] if name not in state_dict]
+        unknown = [name for name in state_dict if name not in current and name not in other]
+        problems = []
+        if strict and missing:
+            problems.append(f"Missing key(s) in state_dict: {missing}.")
+        if strict and unknown:
+            problems.append(f"Unexpected key(s) in state_dict: {unknown}.")
+        for name in current.keys() & state_dict.keys():
+            value = np.asarray(state_dict[name])
+            if value.shape != current[name].shape:
+                problems.append(
+                    f"size mismatch for {name}: {value.shape} in the file, "
+                    f"{current[name].shape} in the network."
+                )
+            current[name] = value
+        if problems:
+            raise RuntimeError("Error(s) in loading state_dict: " + " ".join(problems))
+        self.backend.load_parameters(current)
+
+    def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Names and copies of the parameters, in the order of SB3's optimizer."""
+        for name, value in self.backend.parameters().items():
+            yield name, torch.nn.Parameter(torch.as_tensor(value), requires_grad=False)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Any]:
+        """Copies of the parameters."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def load_from_vector(self, vector: NDArray) -> None:
+        """Set all parameters from one vector, as :meth:`parameters_to_vector` gives it."""
+        current, start = self.backend.parameters(), 0
+        if len(vector) != sum(value.size for value in current.values()):
+            raise ValueError(f"{len(vector)} numbers don't fill this network's parameters")
+        for name, value in current.items():
+            current[name] = np.asarray(vector[start : start + value.size]).reshape(value.shape)
+            start += value.size
+        self.backend.load_parameters(current)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {
+            "observation_space": self.observation_space,
+            "action_space": self.action_space,
+            **self._constructor,
+        }
+
+
+class ActorCriticCnnPolicy(ActorCriticPolicy):
+    """Reads images through a NatureCNN."""
+
+    default_extractor = "nature_cnn"
+
+
+class MultiInputActorCriticPolicy(ActorCriticPolicy):
+    """Reads a Dict of observations."""
+
+    default_extractor = "combined"
+
+
+# Ours for theirs: a zip file names SB3's classes, so that stable_baselines3.PPO opens it too.
+_POLICIES: dict[type, type[ActorCriticPolicy]] = {
+    sb3.ActorCriticPolicy: ActorCriticPolicy,
+    sb3.ActorCriticCnnPolicy: ActorCriticCnnPolicy,
+    sb3.MultiInputActorCriticPolicy: MultiInputActorCriticPolicy,
+}
+
+
+def cpu_device(device: Any) -> str:
+    """SB3 keeps a torch device; these backends need none but the CPU."""
+    if device != "auto" and torch.device(device).type != "cpu":
+        raise ValueError(f"device={device!r}: the numpy backend runs on the CPU, use 'cpu'")
+    return "cpu"
+
+
+def our_policy(cls: type) -> type[ActorCriticPolicy]:
+    """Our class for SB3's or for one derived from ours. Raises ValueError for any other."""
+    if cls in _POLICIES:
+        return _POLICIES[cls]
+    if isinstance(cls, type) and issubclass(cls, ActorCriticPolicy):
+        return cls
+    raise ValueError(
+        f"the policy {getattr(cls, '__qualname__', cls)} is a torch module of its own: use "
+        "MlpPolicy, CnnPolicy or MultiInputPolicy with policy_kwargs, or stable_baselines3.PPO"
+    )
+
+
+def sb3_policy(cls: type) -> Any:
+    """SB3's class for one of ours; a class of the user's own stays."""
+    return {ours: theirs for theirs, ours in _POLICIES.items()}.get(cls, cls)
+
+
+def _arrays(obs: Any) -> Any:
+    """Tensors (or arrays) as arrays."""
+    if isinstance(obs, Mapping):
+        return {key: np.asarray(value) for key, value in obs.items()}
+    return np.asarray(obs)

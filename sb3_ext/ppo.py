@@ -1,0 +1,552 @@
+"""Proximal policy optimization (Schulman et al. 2017, https://arxiv.org/abs/1707.06347).
+
+The algorithm, once::
+
+    while num_timesteps < total_timesteps:
+        collect_rollouts    n_steps of every env with the current policy; GAE
+        train               n_epochs over the rollout in minibatches: loss, gradient, step
+
+behind stable-baselines3's interface. The network, its gradient and its optimizer are a backend's.
+"""
+
+import copy
+import sys
+import time
+import warnings
+from collections import deque
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common import policies as sb3_policies
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import (
+    FloatSchedule,
+    explained_variance,
+    obs_as_tensor,
+    safe_mean,
+)
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_ext.backends import BACKENDS
+from sb3_ext.backends.base import Batch, Rates, UpdateSettings, UpdateStats
+from sb3_ext.backends.extensions import PPOExtensions
+from sb3_ext.backends.parameters import load_npz, save_npz
+from sb3_ext.backends.sb3_format import sb3_policy_kwargs
+from sb3_ext.functional import noise
+from sb3_ext.functional.advantages import normalize
+from sb3_ext.functional.losses import Coefficients
+from sb3_ext.policy import (
+    ActorCriticCnnPolicy,
+    ActorCriticPolicy,
+    MultiInputActorCriticPolicy,
+    cpu_device,
+    our_policy,
+    sb3_policy,
+)
+from sb3_ext.rollout_buffer import (
+    RolloutBuffer,
+    StepLocals,
+    all_finite,
+    as_one_step,
+    check_finite,
+    our_buffer,
+    rows_of,
+    stack,
+    truncated,
+)
+from sb3_ext.schedules import as_schedule, clamp_progress, from_string
+
+__all__ = ["PPO", "NumpyPPO", "PPOExtensions"]
+
+
+class PPO(BaseAlgorithm):
+    """PPO with stable-baselines3's arguments, defaults, callbacks, log keys and files.
+
+    Args:
+        policy: ``"MlpPolicy"``, ``"CnnPolicy"``, ``"MultiInputPolicy"``, or one of SB3's three
+            classes of these names.
+        env: An env id, env or vec env; None for a model that only predicts.
+        learning_rate: Number, ``"lin_3e-4"`` or a function of the remaining progress (1 to 0).
+        n_steps: Steps per env and rollout.
+        batch_size: Rows of a minibatch.
+        n_epochs: Passes over a rollout.
+        gamma: Discount factor.
+        gae_lambda: lambda of generalized advantage estimation.
+        clip_range: How far the probability ratio may leave 1; number or schedule.
+        clip_range_vf: How far a value may leave the old one; None: no limit.
+        normalize_advantage: Normalize advantages within each minibatch.
+        ent_coef: Weight of the entropy.
+        vf_coef: Weight of the value loss.
+        max_grad_norm: Norm to which the gradient is clipped.
+        use_sde: Generalized state-dependent exploration (Box actions).
+        sde_sample_freq: Steps between new exploration matrices; -1: once per rollout.
+        rollout_buffer_class: A subclass of ``sb3_ext.rollout_buffer.RolloutBuffer``.
+        rollout_buffer_kwargs: Its further arguments.
+        target_kl: End an update when the approximate KL exceeds 1.5 times this; None: never.
+        stats_window_size: Episodes over which the logged episode means are taken.
+        tensorboard_log: Folder; None: no TensorBoard.
+        policy_kwargs: As SB3's; classes may be given by name (``activation_fn="relu"``).
+        verbose: 0 nothing, 1 info, 2 debug.
+        seed: Governs everything; None: drawn from ``np.random``.
+        device: A torch device as SB3 has it; must be one on which the backend runs.
+        backend: ``"numpy"``, or ``"auto"`` for the one that suits best.
+        extensions: What SB3's PPO doesn't have, see :class:`PPOExtensions`.
+
+    Raises:
+        ValueError: an option that the backend can't honor, by name, with what to use instead.
+    """
+
+    policy_aliases: ClassVar[dict[str, type[sb3_policies.BasePolicy]]] = {
+        "MlpPolicy": ActorCriticPolicy,
+        "CnnPolicy": ActorCriticCnnPolicy,
+        "MultiInputPolicy": MultiInputActorCriticPolicy,
+    }
+    own_backend: ClassVar[str | None] = None
+    policy: ActorCriticPolicy
+
+    def __init__(
+        self,
+        policy: str | type,
+        env: Any,
+        learning_rate: Any = 3e-4,
+        n_steps: int = 2048,
+        batch_size: int = 64,
+        n_epochs: int = 10,
+        gamma: float = 0.99,
+        gae_lambda: float = 0.95,
+        clip_range: Any = 0.2,
+        clip_range_vf: Any = None,
+        normalize_advantage: bool = True,
+        ent_coef: float = 0.0,
+        vf_coef: float = 0.5,
+        max_grad_norm: float = 0.5,
+        use_sde: bool = False,
+        sde_sample_freq: int = -1,
+        rollout_buffer_class: type | None = None,
+        rollout_buffer_kwargs: dict[str, Any] | None = None,
+        target_kl: float | None = None,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        policy_kwargs: dict[str, Any] | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: Any = "auto",
+        _init_setup_model: bool = True,
+        *,
+        backend: str = "auto",
+        extensions: Any = None,
+    ) -> None:
+        super().__init__(
+            policy=policy,
+            env=env,
+            learning_rate=_read_schedule(learning_rate),
+            policy_kwargs=policy_kwargs,
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
+            verbose=verbose,
+            device=cpu_device(device),
+            support_multi_env=True,
+            seed=seed,
+            use_sde=use_sde,
+            sde_sample_freq=sde_sample_freq,
+            supported_action_spaces=(
+                spaces.Box,
+                spaces.Discrete,
+                spaces.MultiDiscrete,
+                spaces.MultiBinary,
+            ),
+        )
+        self.n_steps, self.batch_size, self.n_epochs = n_steps, batch_size, n_epochs
+        self.gamma, self.gae_lambda = gamma, gae_lambda
+        self.clip_range = _read_schedule(clip_range)
+        self.clip_range_vf = _read_schedule(clip_range_vf)
+        self.normalize_advantage = normalize_advantage
+        self.ent_coef, self.vf_coef, self.max_grad_norm = ent_coef, vf_coef, max_grad_norm
+        self.rollout_buffer_class = rollout_buffer_class
+        self.rollout_buffer_kwargs = rollout_buffer_kwargs or {}
+        self.target_kl = target_kl
+        self.backend = backend
+        self.extensions = extensions
+        # Positions in the noise streams. They never go back, so that no noise is used twice.
+        self._noise_seed = -1  # not known yet
+        self._noise_step = 0
+        self._noise_update = 0
+        self._check_sizes()
+        if _init_setup_model:
+            self._setup_model()
+
+    def _check_sizes(self) -> None:
+        if self.normalize_advantage:
+            assert self.batch_size > 1, "`batch_size` must be > 1 to normalize advantages"
+        if self.env is None:
+            return
+        n = self.env.num_envs * self.n_steps
+        assert n > 1 or not self.normalize_advantage, (
+            f"`n_steps * n_envs` must be > 1 to normalize advantages, not {n}"
+        )
+        if n % self.batch_size:
+            warnings.warn(
+                f"a rollout of n_steps * n_envs = {n} transitions is no multiple of "
+                f"batch_size={self.batch_size}: after every {n // self.batch_size} whole "
+                f"minibatches comes a truncated one of {n % self.batch_size}",
+                stacklevel=3,
+            )
+
+    def _setup_model(self) -> None:
+        """Build what follows from the arguments; also called on a loaded model's attributes."""
+        self.extensions = PPOExtensions.of(self.extensions)
+        self._setup_lr_schedule()
+        self.set_random_seed(self.seed)
+        self.policy_class = our_policy(self.policy_class)
+        self.rollout_buffer_class = our_buffer(self.rollout_buffer_class)
+        self.rollout_buffer = self.rollout_buffer_class(
+            self.n_steps,
+            self.observation_space,
+            self.action_space,
+            gamma=self.gamma,
+            gae_lambda=self.gae_lambda,
+            n_envs=self.n_envs,
+            **self.rollout_buffer_kwargs,
+        )
+        self.policy = self.policy_class(
+            self.observation_space,
+            self.action_space,
+            self.lr_schedule,
+            use_sde=self.use_sde,
+            backend=self._choose_backend(),
+            extensions=self.extensions,
+            noise_seed=self._noise_seed,
+            **self.policy_kwargs,
+        )
+        self.clip_range = FloatSchedule(self.clip_range)
+        if self.clip_range_vf is not None:
+            if isinstance(self.clip_range_vf, float | int):
+                assert self.clip_range_vf > 0, "`clip_range_vf` must be positive, or None"
+            self.clip_range_vf = FloatSchedule(self.clip_range_vf)
+        # A loaded model may bring rollouts along: save(include=["_kept"]).
+        kept = self.__dict__.get("_kept", ())
+        self._kept: deque[Batch] = deque(kept, maxlen=self.extensions.n_rollouts_kept)
+
+    def _choose_backend(self) -> str:
+        own = self.own_backend
+        if own is not None and self.backend not in ("auto", own):
+            raise ValueError(f"{type(self).__name__} is the {own} backend, not {self.backend!r}")
+        name = own or ("numpy" if self.backend == "auto" else self.backend)
+        if name not in BACKENDS:
+            raise ValueError(f"unknown backend {name!r}: choose auto, {', '.join(BACKENDS)}")
+        if self.verbose >= 1:
+            print(f"Using the {name} backend")
+        return name
+
+    def set_random_seed(self, seed: int | None = None) -> None:
+        """Seed all generators, as SB3 does, and the noise streams."""
+        super().set_random_seed(seed)
+        if seed is not None:
+            self._noise_seed = int(seed) % 2**63
+        elif self._noise_seed < 0:
+            # SB3 without a seed obeys the global generator, which RL Zoo seeds.
+            self._noise_seed = int(np.random.randint(2**31))  # noqa: NPY002
+
+    # Collecting
+
+    def collect_rollouts(
+        self,
+        env: VecEnv,
+        callback: BaseCallback,
+        rollout_buffer: RolloutBuffer,
+        n_rollout_steps: int,
+    ) -> bool:
+        """Fill the buffer with ``n_rollout_steps`` steps of every env, and its advantages.
+
+        Returns:
+            False if a callback asked to stop.
+
+        Raises:
+            FloatingPointError: an observation or reward isn't finite; it says which, and when.
+        """
+        assert self._last_obs is not None, "collect_rollouts needs learn(), or an env reset by it"
+        self.policy.set_training_mode(False)
+        rollout_buffer.reset()
+        act = self._begin_acting(env.num_envs, n_rollout_steps)
+        truncations: list[tuple[int, int, Any]] = []  # (step, row, terminal observation)
+        callback.on_rollout_start()
+        for n_steps in range(n_rollout_steps):
+            actions = act(n_steps, self._last_obs)
+            clipped_actions = self.policy.env_actions(actions)
+            new_obs, rewards, dones, infos = self._step(env, clipped_actions)
+            self.num_timesteps += env.num_envs
+            self._noise_step += 1
+            self._show(callback, locals())
+            if not callback.on_step():
+                return False
+            self._update_info_buffer(infos, dones)
+            starts = self._last_episode_starts
+            rollout_buffer.put(self._last_obs, actions, rewards, starts)  # type: ignore[arg-type]
+            if dones.any():
+                truncations += truncated(n_steps, dones, infos)
+            self._last_obs, self._last_episode_starts = new_obs, dones
+        values = self._finish_rollout(rollout_buffer, truncations, dones)
+        self._show(callback, locals())
+        callback.on_rollout_end()
+        return True
+
+    def _begin_acting(self, n_envs: int, n_steps: int) -> Any:
+        """A function of (step, observations) that acts; its noise is drawn here, as one block."""
+        spec = self.policy.spec
+        kind, shape = spec.distribution.noise_kind, spec.noise_shape
+        stream = noise.EXPLORATION if self.use_sde else noise.ACTION
+        at = (self._noise_seed, stream, self._noise_step)
+        if not self.use_sde:
+            return self.policy.backend.actor(noise.draw(kind, *at, n_steps, n_envs, shape))
+        every = self.sde_sample_freq if self.sde_sample_freq > 0 else n_steps
+        n_draws = -(-n_steps // every)
+        explore = self.policy.backend.actor(noise.draw(kind, *at, n_draws, n_envs, shape))
+        return lambda step, obs: explore(step // every, obs)
+
+    def _step(self, env: VecEnv, actions: NDArray) -> Any:
+        try:
+            return env.step(actions)
+        except Exception as error:
+            if not all_finite(self._last_obs):  # what the env was given came from this
+                raise FloatingPointError(
+                    f"an observation is not finite at step {self.num_timesteps}"
+                ) from error
+            raise
+
+    def _show(self, callback: BaseCallback, seen: dict[str, Any]) -> None:
+        """Give callbacks their locals; the costly ones are made when looked at (StepLocals)."""
+        if not isinstance(callback.locals, StepLocals):  # learn() hasn't been here to prepare it
+            makers = self._locals_makers()
+            seen |= {name: make(seen) for name, make in makers.items() if name not in seen}
+        callback.update_locals(seen)
+
+    def _locals_makers(self) -> dict[str, Any]:
+        """What SB3 computes at every step, for those who look at it."""
+
+        def predictions(seen: Any) -> Any:
+            return self.policy.backend.evaluate(self._last_obs, seen["actions"])
+
+        return {
+            "values": lambda seen: torch.as_tensor(predictions(seen).values[:, None]),
+            "log_probs": lambda seen: torch.as_tensor(predictions(seen).log_prob),
+            "obs_tensor": lambda seen: obs_as_tensor(self._last_obs, self.device),  # type: ignore[arg-type]
+        }
+
+    def _finish_rollout(
+        self, buffer: RolloutBuffer, truncations: list[tuple[int, int, Any]], dones: NDArray
+    ) -> torch.Tensor:
+        """Values, log-probabilities and advantages of the whole rollout, each in one batch."""
+        now = self.num_timesteps
+        check_finite("observation", buffer.observations, now)
+        check_finite("observation", as_one_step(self._last_obs), now)
+        check_finite("reward", buffer.rewards, now)
+        backend, rows = self.policy.backend, rows_of(buffer)
+        predictions = backend.evaluate(rows.obs, rows.actions)
+        buffer.store_predictions(predictions.values, predictions.log_prob)
+        if truncations:  # what lies beyond a time limit is worth gamma V(terminal observation)
+            steps, columns, observations = zip(*truncations, strict=True)
+            worth = backend.values(stack(observations))
+            buffer.rewards[list(steps), list(columns)] += self.gamma * worth
+        last_values = backend.values(self._last_obs)
+        buffer.compute_returns_and_advantage(last_values, dones)
+        check_finite("advantage", buffer.advantages, now)
+        return torch.as_tensor(last_values[:, None])
+
+    # Learning
+
+    def train(self) -> None:
+        """Update the network from ``self.rollout_buffer``.
+
+        Raises:
+            FloatingPointError: a gradient isn't finite; the network stays at its last good step.
+        """
+        assert self.rollout_buffer.full, "train() needs a full rollout buffer"
+        self.policy.set_training_mode(True)
+        settings = self._update_settings()
+        rows = self._rows_to_learn_from()
+        update = self._noise_update
+        self._noise_update += 1
+        try:
+            stats = self.policy.backend.update(
+                rows,
+                settings,
+                lambda epoch: noise.permutation(self._noise_seed, update, epoch, rows.n_rows),
+            )
+        except FloatingPointError as error:
+            raise FloatingPointError(
+                f"{error} in update {self._noise_update} at step {self.num_timesteps}"
+            ) from None
+        self._n_updates += stats.n_epochs
+        if stats.stopped_kl is not None and self.verbose >= 1:
+            print(
+                f"Early stopping at step {stats.n_epochs - 1} "
+                f"due to reaching max kl: {stats.stopped_kl:.2f}"
+            )
+        self._log_update(stats, settings)
+
+    def _update_settings(self) -> UpdateSettings:
+        """This update's numbers: the schedules at the current progress."""
+        progress, ours = self._current_progress_remaining, self.extensions
+        rate, value_rate, value_norm = self.lr_schedule(progress), None, None
+        self.policy.optimizer.set_learning_rate(rate)  # type: ignore[attr-defined]
+        if ours.value_learning_rate is not None:
+            value_rate = as_schedule(ours.value_learning_rate, "value_learning_rate")(progress)
+            value_norm = ours.value_max_grad_norm or self.max_grad_norm
+        return UpdateSettings(
+            coefs=Coefficients(
+                self.clip_range(progress),
+                None if self.clip_range_vf is None else self.clip_range_vf(progress),
+                self.ent_coef,
+                self.vf_coef,
+            ),
+            learning_rate=Rates(rate, value_rate),
+            max_grad_norm=Rates(self.max_grad_norm, value_norm),
+            batch_size=self.batch_size,
+            n_epochs=self.n_epochs,
+            target_kl=self.target_kl,
+            normalize_minibatch=self._normalization() == "minibatch",
+            accumulate=ours.accumulate_minibatches,
+            drop_incomplete=ours.drop_incomplete,
+        )
+
+    def _normalization(self) -> str:
+        given = self.extensions.advantage_normalization
+        return given or ("minibatch" if self.normalize_advantage else "off")
+
+    def _rows_to_learn_from(self) -> Batch:
+        """The newest rollouts' transitions as rows."""
+        rows = rows_of(self.rollout_buffer)
+        if self.extensions.n_rollouts_kept > 1:
+            self._kept.append(Batch.joined([rows]))
+            rows = Batch.joined(list(self._kept))
+        if self._normalization() == "rollout":
+            rows = rows._replace(advantages=normalize(rows.advantages))
+        return rows
+
+    # Logging
+
+    def _log_update(self, stats: UpdateStats, settings: UpdateSettings) -> None:
+        record, buffer = self.logger.record, self.rollout_buffer
+        record("train/learning_rate", settings.learning_rate.policy)
+        if settings.learning_rate.value is not None:
+            record("train/value_learning_rate", settings.learning_rate.value)
+        record("train/entropy_loss", stats.entropy_loss)
+        record("train/policy_gradient_loss", stats.policy_loss)
+        record("train/value_loss", stats.value_loss)
+        record("train/approx_kl", stats.approx_kl)
+        record("train/clip_fraction", stats.clip_fraction)
+        record("train/loss", stats.loss)
+        explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
+        record("train/explained_variance", explained)
+        if hasattr(self.policy, "log_std"):
+            record("train/std", torch.exp(self.policy.log_std).mean().item())
+        record("train/n_updates", self._n_updates, exclude="tensorboard")
+        record("train/clip_range", settings.coefs.clip_range)
+        if settings.coefs.clip_range_vf is not None:
+            record("train/clip_range_vf", settings.coefs.clip_range_vf)
+
+    def dump_logs(self, iteration: int = 0) -> None:
+        """Write what was logged, with the episodes' means and the times."""
+        assert self.ep_info_buffer is not None
+        assert self.ep_success_buffer is not None
+        record = self.logger.record
+        elapsed = max((time.time_ns() - self.start_time) / 1e9, sys.float_info.epsilon)
+        if iteration > 0:
+            record("time/iterations", iteration, exclude="tensorboard")
+        if len(self.ep_info_buffer) > 0 and len(self.ep_info_buffer[0]) > 0:
+            for name, key in (("ep_rew_mean", "r"), ("ep_len_mean", "l")):
+                record(f"rollout/{name}", safe_mean([info[key] for info in self.ep_info_buffer]))
+        fps = int((self.num_timesteps - self._num_timesteps_at_start) / elapsed)
+        record("time/fps", fps)
+        record("time/time_elapsed", int(elapsed), exclude="tensorboard")
+        record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
+        if len(self.ep_success_buffer) > 0:
+            record("rollout/success_rate", safe_mean(self.ep_success_buffer))
+        self.logger.dump(step=self.num_timesteps)
+
+    def _update_info_buffer(self, infos: list[dict[str, Any]], dones: Any = None) -> None:
+        if any(infos):  # most steps of most envs have nothing to say
+            super()._update_info_buffer(infos, dones)
+
+    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
+        """Clamped: a rollout may overshoot the total, a rate may not go below 0."""
+        super()._update_current_progress_remaining(num_timesteps, total_timesteps)
+        self._current_progress_remaining = clamp_progress(self._current_progress_remaining)
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: Any = None,
+        log_interval: int = 1,
+        tb_log_name: str = "PPO",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> Self:
+        """Train for ``total_timesteps`` steps over all envs, rounded up to whole rollouts."""
+        iteration = 0
+        total_timesteps, callback = self._setup_learn(
+            total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
+        )
+        callback.on_training_start(StepLocals(locals(), self._locals_makers()), globals())
+        assert self.env is not None, "learn() needs an env: set_env() gives one"
+        while self.num_timesteps < total_timesteps:
+            if not self.collect_rollouts(self.env, callback, self.rollout_buffer, self.n_steps):
+                break
+            iteration += 1
+            self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
+            if log_interval is not None and iteration % log_interval == 0:
+                self.dump_logs(iteration)
+            self.train()
+        callback.on_training_end()
+        return self
+
+    # Files
+
+    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        return ["policy", "policy.optimizer"], []
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_kept"]
+
+    def save(self, path: Any, exclude: Any = None, include: Any = None) -> None:
+        """Save as SB3 does; ``stable_baselines3.PPO.load`` opens the file too.
+
+        A path that ends in ``.npz`` gets the canonical parameters alone.
+        """
+        if isinstance(path, str | Path) and str(path).endswith(".npz"):
+            if exclude is not None or include is not None:
+                raise ValueError("an .npz holds the parameters alone: no exclude, no include")
+            save_npz(path, self.policy.backend.parameters())
+            return
+        twin = copy.copy(self)  # with the names that SB3 knows
+        twin.policy_class = sb3_policy(self.policy_class)
+        if self.rollout_buffer_class is RolloutBuffer:
+            twin.rollout_buffer_class = None
+        twin.policy_kwargs = sb3_policy_kwargs(self.policy_kwargs)
+        twin.extensions = self.extensions.changed()
+        BaseAlgorithm.save(twin, path, exclude, include)
+
+    def set_parameters(
+        self, load_path_or_dict: Any, exact_match: bool = True, device: Any = "auto"
+    ) -> None:
+        """As SB3's; a path that ends in ``.npz`` holds canonical parameters."""
+        path = load_path_or_dict
+        if isinstance(path, str | Path) and str(path).endswith(".npz"):
+            self.policy.load_state_dict(self.policy.with_aliases(load_npz(path)), exact_match)
+            return
+        super().set_parameters(load_path_or_dict, exact_match, device)
+
+
+class NumpyPPO(PPO):
+    """PPO on the NumPy backend."""
+
+    own_backend = "numpy"
+
+
+def _read_schedule(value: Any) -> Any:
+    return from_string(value) if isinstance(value, str) else value

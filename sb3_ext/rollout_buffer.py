@@ -1,0 +1,323 @@
+"""The rollout: what was collected since the last update, in SB3's names and shapes."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from sb3_ext.backends.base import Batch
+from sb3_ext.functional.advantages import gae, gae_of_segments
+
+__all__ = [
+    "RolloutBuffer",
+    "StepLocals",
+    "all_finite",
+    "as_one_step",
+    "check_finite",
+    "our_buffer",
+    "rows_of",
+    "stack",
+    "truncated",
+]
+
+
+class RolloutBuffer:
+    """Transitions of rows that step together, each field ``[n_steps, n_envs, ...]``.
+
+    Fields: ``observations`` (a dict of arrays for a Dict space), ``actions`` (as the distribution
+    knows them: before clipping, counted from 0), ``rewards`` (of a truncated episode's last step
+    with ``gamma V(terminal observation)`` added), ``episode_starts``, ``values``, ``log_probs``,
+    ``advantages``, ``returns``. They are allocated once and stay where they are.
+
+    Args:
+        buffer_size: n_steps.
+        observation_space: Of one row.
+        action_space: Of one row.
+        device: Accepted as SB3 has it; the arrays are NumPy's, so it must be a CPU.
+        gae_lambda: lambda of GAE.
+        gamma: Discount factor.
+        n_envs: Rows.
+
+    Attributes:
+        active: ``[n_steps, n_envs]`` of bool: transitions that count; None: all of them do. The
+            last active transition of a row that goes away must be an episode's end.
+    """
+
+    def __init__(
+        self,
+        buffer_size: int,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        device: Any = "cpu",
+        gae_lambda: float = 1.0,
+        gamma: float = 0.99,
+        n_envs: int = 1,
+    ) -> None:
+        if str(device) not in ("cpu", "auto"):
+            raise ValueError(f"a rollout lies in NumPy arrays, device={device!r} is impossible")
+        self.buffer_size, self.n_envs = buffer_size, n_envs
+        self.observation_space, self.action_space = observation_space, action_space
+        self.gae_lambda, self.gamma = gae_lambda, gamma
+        self.action_dim = int(np.prod(_shape(action_space)))
+        shape = (buffer_size, n_envs)
+        self.observations = _zeros(observation_space, shape)
+        self.actions = np.zeros((*shape, self.action_dim), action_space.dtype)
+        names = "rewards episode_starts values log_probs advantages returns"
+        for name in names.split():
+            setattr(self, name, np.zeros(shape, np.float32))
+        self.rewards: NDArray[np.float32]
+        self.episode_starts: NDArray[np.float32]
+        self.values: NDArray[np.float32]
+        self.log_probs: NDArray[np.float32]
+        self.advantages: NDArray[np.float32]
+        self.returns: NDArray[np.float32]
+        self.active: NDArray[np.bool_] | None = None
+        self.pos, self.full = 0, False
+
+    def reset(self) -> None:
+        """Begin a new rollout; the old numbers stay until they are overwritten."""
+        self.pos, self.full, self.active = 0, False, None
+
+    def size(self) -> int:
+        """Steps stored."""
+        return self.pos
+
+    def put(self, obs: Any, actions: NDArray, rewards: NDArray, episode_starts: NDArray) -> None:
+        """Store one step of all rows; values and log-probabilities may follow later.
+
+        Args:
+            obs: What the actions were chosen from.
+            actions: ``[n_envs, ...]``.
+            rewards: ``[n_envs]``.
+            episode_starts: ``[n_envs]``, whether ``obs`` begins an episode.
+        """
+        t = self.pos
+        if isinstance(self.observations, dict):
+            for key, stored in self.observations.items():
+                stored[t] = np.asarray(obs[key]).reshape(stored.shape[1:])
+        else:
+            stored = self.observations[t]
+            stored[...] = obs if obs.shape == stored.shape else np.reshape(obs, stored.shape)
+        self.actions[t] = actions.reshape(self.n_envs, self.action_dim)
+        self.rewards[t] = rewards
+        self.episode_starts[t] = episode_starts
+        self.pos = t + 1
+        self.full = self.pos == self.buffer_size
+
+    def add(
+        self,
+        obs: Any,
+        action: NDArray,
+        reward: NDArray,
+        episode_start: NDArray,
+        value: Any,
+        log_prob: Any,
+    ) -> None:
+        """Store one step with SB3's arguments; value and log_prob may be CPU tensors."""
+        self.values[self.pos] = np.asarray(value).reshape(self.n_envs)
+        self.log_probs[self.pos] = np.asarray(log_prob).reshape(self.n_envs)
+        self.put(obs, np.asarray(action), reward, episode_start)
+
+    def store_predictions(self, values: NDArray, log_probs: NDArray) -> None:
+        """Values and log-probabilities of the transitions that count, in the order of `rows_of`."""
+        chosen = slice(None) if self.active is None else np.flatnonzero(self.active)
+        self.values.reshape(-1)[chosen] = values
+        self.log_probs.reshape(-1)[chosen] = log_probs
+
+    def compute_returns_and_advantage(self, last_values: Any, dones: NDArray) -> None:
+        """Fill ``advantages`` and ``returns`` (see ``functional/advantages.py``).
+
+        Args:
+            last_values: V of the observation after the last step, ``[n_envs]`` or ``[n_envs, 1]``.
+            dones: Whether the last step ended the row's episode, ``[n_envs]``.
+        """
+        last = np.asarray(last_values, np.float32).reshape(self.n_envs)
+        ends = np.concatenate([self.episode_starts[1:], np.asarray(dones, np.float32)[None]])
+        constants = (self.gamma, self.gae_lambda)
+        if self.active is None:
+            self.advantages[:] = gae(self.rewards, self.values, ends, last, *constants)
+        else:
+            paths = [np.flatnonzero(row) * self.n_envs + i for i, row in enumerate(self.active.T)]
+            kept = [i for i, path in enumerate(paths) if len(path)]
+            self.advantages[:] = gae_of_segments(
+                self.rewards.reshape(-1),
+                self.values.reshape(-1),
+                ends.reshape(-1),
+                [paths[i] for i in kept],
+                last[kept],
+                *constants,
+            ).reshape(self.advantages.shape)
+        np.add(self.advantages, self.values, out=self.returns)
+
+    def get(self, batch_size: int | None = None) -> Iterator[Any]:
+        """Minibatches in random order, as SB3's named tuples of tensors."""
+        import torch
+        from stable_baselines3.common.type_aliases import (
+            DictRolloutBufferSamples,
+            RolloutBufferSamples,
+        )
+
+        rows = rows_of(self)
+        order = np.random.permutation(rows.n_rows)  # noqa: NPY002 (SB3's generator)
+        size = batch_size or rows.n_rows
+        samples = DictRolloutBufferSamples if isinstance(rows.obs, dict) else RolloutBufferSamples
+        for start in range(0, rows.n_rows, size):
+            part = rows.take(order[start : start + size])
+            obs = part.obs
+            tensors: Any = (
+                {key: torch.as_tensor(x) for key, x in obs.items()}
+                if isinstance(obs, dict)
+                else torch.as_tensor(obs)
+            )
+            actions = part.actions.reshape(part.n_rows, -1).astype(np.float32)
+            columns = (part.old_values, part.old_log_prob, part.advantages, part.returns)
+            yield samples(tensors, torch.as_tensor(actions), *map(torch.as_tensor, columns))
+
+
+def _shape(space: spaces.Space) -> tuple[int, ...]:
+    if isinstance(space, spaces.Discrete):
+        return (1,)
+    assert space.shape is not None, f"{space} has no shape"
+    return space.shape
+
+
+def _zeros(space: spaces.Space, shape: tuple[int, ...]) -> Any:
+    if isinstance(space, spaces.Dict):
+        return {key: _zeros(part, shape) for key, part in space.spaces.items()}
+    return np.zeros((*shape, *_shape(space)), space.dtype)
+
+
+def rows_of(buffer: Any) -> Batch:
+    """A buffer's transitions as rows, those that count.
+
+    The buffer is ours or SB3's own, before or after SB3 has flattened it.
+    """
+    n = buffer.values.size
+    obs = buffer.observations
+    flat: Any
+    if isinstance(obs, dict):
+        parts = buffer.observation_space.spaces
+        flat = {key: x.reshape(n, *_shape(parts[key])) for key, x in obs.items()}
+    else:
+        flat = obs.reshape(n, *_shape(buffer.observation_space))
+    columns = (buffer.log_probs, buffer.values, buffer.advantages, buffer.returns)
+    rows = Batch(flat, network_actions(buffer), *(column.reshape(n) for column in columns))
+    active = getattr(buffer, "active", None)
+    return rows if active is None else rows.take(np.flatnonzero(active))
+
+
+def network_actions(buffer: Any) -> NDArray:
+    """A buffer's actions as the distributions take them."""
+    actions = buffer.actions.reshape(buffer.values.size, -1)
+    space = buffer.action_space
+    if isinstance(space, spaces.Discrete):
+        return actions[:, 0].astype(np.int64, copy=False)
+    if isinstance(space, spaces.MultiDiscrete):
+        return actions.astype(np.int64, copy=False)
+    return actions.astype(np.float32, copy=False)
+
+
+class StepLocals(dict[str, Any]):
+    """A callback's ``locals``: what costs something is computed when a callback asks for it.
+
+    SB3 computes a value and a log-probability for every step. Few callbacks ever look at them, so
+    here they are made at the first look and forgotten at the next step.
+
+    Args:
+        known: What is there from the beginning.
+        makers: What can be made, by name, from the locals.
+    """
+
+    def __init__(
+        self, known: dict[str, Any], makers: Mapping[str, Callable[[Mapping[str, Any]], Any]]
+    ) -> None:
+        super().__init__(known)
+        self.makers = makers
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """A new step: forget what was made for the last one."""
+        for name in self.makers:
+            self.pop(name, None)
+        super().update(*args, **kwargs)
+
+    def __missing__(self, name: str) -> Any:
+        if name not in self.makers:
+            raise KeyError(name)
+        self[name] = value = self.makers[name](self)
+        return value
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As dict's, and it makes what can be made."""
+        return self[name] if name in self else default  # noqa: SIM401 (it would call itself)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or name in self.makers
+
+
+def our_buffer(cls: type | None) -> type[RolloutBuffer]:
+    """Our class for None or SB3's own; a class derived from ours stays.
+
+    Raises:
+        ValueError: any other class.
+    """
+    theirs = ("RolloutBuffer", "DictRolloutBuffer")
+    if cls is None or (cls.__name__ in theirs and cls.__module__.startswith("stable_baselines3.")):
+        return RolloutBuffer
+    if issubclass(cls, RolloutBuffer):
+        return cls
+    raise ValueError(
+        f"rollout_buffer_class={cls.__qualname__} is not available without torch: "
+        "derive it from sb3_ext.rollout_buffer.RolloutBuffer, or use stable_baselines3.PPO"
+    )
+
+
+def as_one_step(obs: Any) -> Any:
+    """Observations of all rows with a leading axis of one step."""
+    if isinstance(obs, dict):
+        return {key: part[None] for key, part in obs.items()}
+    return obs[None]
+
+
+def stack(observations: Any) -> Any:
+    """Single observations as a batch."""
+    if isinstance(observations[0], dict):
+        return {key: np.stack([o[key] for o in observations]) for key in observations[0]}
+    return np.stack(observations)
+
+
+def all_finite(array: Any) -> bool:
+    """Whether no number of an array, or of a dict of arrays, is NaN or infinite."""
+    if isinstance(array, dict):
+        return all(map(all_finite, array.values()))
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
+def truncated(step: int, dones: NDArray, infos: list[dict[str, Any]]) -> list[tuple]:
+    """Rows whose episode a time limit has cut off here, with what they saw last."""
+    return [
+        (step, row, infos[row]["terminal_observation"])
+        for row in np.flatnonzero(dones)
+        if infos[row].get("TimeLimit.truncated", False)
+        and infos[row].get("terminal_observation") is not None
+    ]
+
+
+def check_finite(source: str, numbers: Any, num_timesteps: int) -> None:
+    """Stop at a NaN or an infinity.
+
+    Args:
+        source: What the numbers are.
+        numbers: ``[n_steps, n_envs, ...]`` or a dict of such; the last step is the newest.
+        num_timesteps: Env steps taken so far.
+
+    Raises:
+        FloatingPointError: it names the source, the env and the step.
+    """
+    for array in numbers.values() if isinstance(numbers, dict) else [numbers]:
+        if all_finite(array):
+            continue
+        step, row = np.argwhere(~np.isfinite(array))[0, :2]
+        at = num_timesteps - (array.shape[0] - 1 - step) * array.shape[1]
+        raise FloatingPointError(f"the {source} of env {row} is not finite at step {at}")
