@@ -16,7 +16,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.monitor import load_results
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_ext.zoo.registry import ALGORITHMS
+from sb3_ext.zoo.registry import algorithm_names
 from tests.sb3_ext.zoo.conftest import Zoo
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -90,6 +90,25 @@ def test_one_seed_gives_the_same_agent_in_every_form(zoo: Zoo, tmp_path: Path) -
     assert summary(tmp_path / "logs/ppo/SimpleAim-v0_5")["parameters_sha256"] != hashes[0]
 
 
+def test_our_own_ppo_reads_ppo_yml_and_takes_extensions(zoo: Zoo, tmp_path: Path) -> None:
+    # Three rollouts: at the end of the third the learning rate is 0, so the second tells.
+    own = ("--algo", "ppo_numpy", *AIM[2:], "-n", "6144")
+    kept = ("-params", "extensions:dict(n_rollouts_kept=2)")
+    for options in ((), ("--vec-env", "dummy"), kept):
+        assert zoo(*own, *options).code == 0
+    folders = [tmp_path / f"logs/ppo_numpy/SimpleAim-v0_{n}" for n in (1, 2, 3)]
+    config = yaml.safe_load((folders[0] / "SimpleAim-v0/config.yml").read_text())
+    assert config["learning_rate"] == "lin_1e-3"
+    plain, again, extended = (summary(folder)["parameters_sha256"] for folder in folders)
+    assert plain == again
+    assert plain != extended
+    config = yaml.safe_load((folders[2] / "SimpleAim-v0/config.yml").read_text())
+    assert config["extensions"] == {"n_rollouts_kept": 2}
+    assert zoo("enjoy", *own[:4], "--no-render", "-n", "200").code == 0
+    # and SB3 opens what was trained
+    assert PPO.load(folders[0] / "best_model.zip").observation_space.shape == (4,)
+
+
 def test_auto_takes_the_vector_form_only_where_it_is_exact(zoo: Zoo, tmp_path: Path) -> None:
     zoo(*AIM, "-n", "2048")
     assert summary(tmp_path / "logs/ppo/SimpleAim-v0_1")["vec_env"] == "vector"
@@ -161,11 +180,12 @@ def test_images_and_frame_stacks(zoo: Zoo, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algo", sorted(ALGORITHMS))
+@pytest.mark.parametrize("algo", algorithm_names())
 def test_every_algorithm_trains_a_thousand_steps(zoo: Zoo, tmp_path: Path, algo: str) -> None:
     env = "TargetReach-v0" if algo in ("dqn", "qrdqn") else "SimpleAim-v0"
     off_policy = algo in ("crossq", "ddpg", "dqn", "qrdqn", "sac", "td3", "tqc")
-    extra = ["learning_starts:900"] if off_policy else ["batch_size:64"] if algo == "ppo" else []
+    on_minibatches = algo in ("ppo", "ppo_numpy")
+    extra = ["learning_starts:900"] * off_policy + ["batch_size:64"] * on_minibatches
     params = ("-params", "n_envs:1", *extra)
     result = zoo("--algo", algo, "--env", env, "-n", "1000", "--seed", "1", *TINY, *params)
     assert result.code == 0, result.err
