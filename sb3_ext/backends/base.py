@@ -18,7 +18,7 @@ from sb3_ext.functional.advantages import normalize
 from sb3_ext.functional.losses import Coefficients, Predictions, ppo_rows
 from sb3_ext.functional.xp import namespace
 
-__all__ = ["ActorCritic", "Batch", "Rates", "UpdateSettings", "UpdateStats"]
+__all__ = ["ActorCritic", "Batch", "Rates", "UpdateSettings", "UpdateStats", "summarize", "take"]
 
 _GATHER_AT_ONCE = 32 * 2**20  # bytes of observations up to which an epoch's order is laid out whole
 
@@ -40,7 +40,7 @@ class Batch(NamedTuple):
 
     def take(self, index: Any) -> "Batch":
         """The rows of an index array or a slice."""
-        return Batch(_take(self.obs, index), *(column[index] for column in self[1:]))
+        return Batch(take(self.obs, index), *(column[index] for column in self[1:]))
 
     @classmethod
     def joined(cls, batches: "Sequence[Batch]") -> "Batch":
@@ -57,7 +57,8 @@ class Batch(NamedTuple):
         )
 
 
-def _take(obs: Any, index: Any) -> Any:
+def take(obs: Any, index: Any) -> Any:
+    """Rows of observations, which may be a dict of arrays."""
     if isinstance(obs, dict):
         return {key: part[index] for key, part in obs.items()}
     return obs[index]
@@ -98,6 +99,13 @@ class UpdateSettings:
     normalize_minibatch: bool = True
     accumulate: int = 1
     drop_incomplete: bool = False
+
+    def rows_of_epoch(self, n_rows: int) -> int:
+        """How many rows of a rollout an epoch goes through."""
+        per_step = self.batch_size * self.accumulate
+        if self.drop_incomplete and n_rows >= per_step:
+            return n_rows // per_step * per_step
+        return n_rows
 
 
 @dataclass
@@ -168,6 +176,10 @@ class ActorCritic(ABC):
         """
 
     @abstractmethod
+    def named_gradients(self, gradient: Any) -> dict[str, NDArray]:
+        """Copies of such a gradient's parts under the parameters' names."""
+
+    @abstractmethod
     def combine(self, total: Any, gradient: Any, weight: float) -> Any:
         """``total + weight * gradient``; ``total`` is None at first. For accumulation."""
 
@@ -230,10 +242,7 @@ def _rebuild(
 def _steps(rollout: Batch, order: NDArray, settings: UpdateSettings) -> Iterator[list[Batch]]:
     """An epoch's minibatches, grouped into optimizer steps."""
     n, size = len(order), settings.batch_size
-    starts = list(range(0, n, size))
-    per_step = size * settings.accumulate
-    if settings.drop_incomplete and n >= per_step:
-        starts = [start for start in starts if start < n // per_step * per_step]
+    starts = range(0, settings.rows_of_epoch(n), size)
     advantages = rollout.advantages[order]
     if settings.normalize_minibatch:
         advantages = normalize(advantages, range(0, n, size))
@@ -253,9 +262,9 @@ def _reader(obs: Any, order: NDArray) -> Callable[[slice], Any]:
     """Observations of a window of the order: laid out once if they are few, else gathered."""
     parts = obs.values() if isinstance(obs, dict) else [obs]
     if sum(part.nbytes for part in parts) > _GATHER_AT_ONCE:
-        return lambda window: _take(obs, order[window])
-    ordered = _take(obs, order)
-    return lambda window: _take(ordered, window)
+        return lambda window: take(obs, order[window])
+    ordered = take(obs, order)
+    return lambda window: take(ordered, window)
 
 
 class _Record:
@@ -287,38 +296,70 @@ class _Record:
         return self.stopped_kl is not None
 
     def stats(self) -> UpdateStats:
-        """Means over minibatches of each minibatch's mean; the KL over the last epoch's only."""
-        coefs = self.settings.coefs
-        sizes = np.array([minibatch.n_rows for minibatch in self.minibatches])
-        starts = np.cumsum(sizes) - sizes
-
-        def means(rows: NDArray) -> NDArray:
-            return np.add.reduceat(np.asarray(rows, np.float64), starts) / sizes
-
-        columns = {
-            name: np.concatenate([getattr(minibatch, name) for minibatch in self.minibatches])
-            for name in ("old_log_prob", "old_values", "advantages", "returns")
-        }
-        log_prob, values = (
-            np.concatenate([getattr(p, name) for p in self.predictions])
-            for name in ("log_prob", "values")
-        )
+        """The logged means over everything that was added."""
+        columns = zip(*(minibatch[2:] for minibatch in self.minibatches), strict=True)
         entropy: Any = [p.entropy for p in self.predictions]
+        sizes = [minibatch.n_rows for minibatch in self.minibatches]
         if entropy[0] is None:
             entropy = None
         else:  # one number for each row, or one for all of a minibatch's
             entropy = np.repeat(entropy, sizes) if entropy[0].ndim == 0 else np.concatenate(entropy)
-        rows = ppo_rows(namespace("numpy"), log_prob, entropy, values, coefs=coefs, **columns)
-        policy, value, entropy_mean = means(rows.policy), means(rows.value), means(rows.entropy)
-        kl = means(np.expm1(rows.log_ratio) - rows.log_ratio)
-        return UpdateStats(
-            policy_loss=float(policy.mean()),
-            value_loss=float(value.mean()),
-            entropy_loss=float(-entropy_mean.mean()),
-            loss=float(policy[-1] - coefs.ent_coef * entropy_mean[-1] + coefs.vf_coef * value[-1]),
-            approx_kl=float(kl[self.epoch_start :].mean()),
-            clip_fraction=float(means(np.abs(rows.ratio - 1.0) > coefs.clip_range).mean()),
+        log_prob, values = (
+            np.concatenate([getattr(p, name) for p in self.predictions])
+            for name in ("log_prob", "values")
+        )
+        return summarize(
+            self.settings.coefs,
+            sizes,
+            Batch(None, np.empty(0), *map(np.concatenate, columns)),
+            Predictions(log_prob, entropy, values),
             n_epochs=self.n_epochs,
+            last_epoch=self.epoch_start,
             stopped_kl=self.stopped_kl,
             grad_norms=self.grad_norms,
         )
+
+
+def summarize(
+    coefs: Coefficients,
+    sizes: Sequence[int],
+    rows: Batch,
+    predictions: Predictions,
+    *,
+    n_epochs: int,
+    last_epoch: int,
+    stopped_kl: float | None,
+    grad_norms: list[float],
+) -> UpdateStats:
+    """The numbers that are logged: means over minibatches of each minibatch's mean.
+
+    Args:
+        coefs: Of the loss.
+        sizes: Rows of each minibatch.
+        rows: All minibatches, one after the other; advantages as the loss saw them.
+        predictions: What the network said of each row when its turn came.
+        n_epochs: Epochs begun.
+        last_epoch: The first minibatch of the last epoch: the KL's mean is over that epoch alone.
+        stopped_kl: The approximate KL that ended the update, or None.
+        grad_norms: Of each optimizer step, before clipping.
+    """
+    counts = np.array(sizes)
+    starts = np.cumsum(counts) - counts
+
+    def means(column: NDArray) -> NDArray:
+        return np.add.reduceat(np.asarray(column, np.float64), starts) / counts
+
+    terms = ppo_rows(namespace("numpy"), *predictions, *rows[2:], coefs=coefs)
+    policy, value, entropy_mean = means(terms.policy), means(terms.value), means(terms.entropy)
+    kl = means(np.expm1(terms.log_ratio) - terms.log_ratio)
+    return UpdateStats(
+        policy_loss=float(policy.mean()),
+        value_loss=float(value.mean()),
+        entropy_loss=float(-entropy_mean.mean()),
+        loss=float(policy[-1] - coefs.ent_coef * entropy_mean[-1] + coefs.vf_coef * value[-1]),
+        approx_kl=float(kl[last_epoch:].mean()),
+        clip_fraction=float(means(np.abs(terms.ratio - 1.0) > coefs.clip_range).mean()),
+        n_epochs=n_epochs,
+        stopped_kl=stopped_kl,
+        grad_norms=grad_norms,
+    )

@@ -24,7 +24,15 @@ from numpy.typing import NDArray
 
 from sb3_ext.backends.spec import NATURE_CNN, NetworkSpec
 
-__all__ = ["FlatParameters", "aliases", "initialize", "load_npz", "save_npz", "shapes"]
+__all__ = [
+    "FlatParameters",
+    "aliases",
+    "check_names_and_shapes",
+    "initialize",
+    "load_npz",
+    "save_npz",
+    "shapes",
+]
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -129,6 +137,24 @@ def _orthogonal(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.
     return (q if n_rows >= n_columns else q.T).reshape(shape)
 
 
+def check_names_and_shapes(expected: Shapes, parameters: Mapping[str, Any]) -> None:
+    """Compare canonical parameters with what a network has.
+
+    Raises:
+        KeyError: a name is missing or unknown.
+        ValueError: a shape differs.
+    """
+    missing = expected.keys() - parameters.keys()
+    unknown = parameters.keys() - expected.keys()
+    if missing or unknown:
+        raise KeyError(f"parameters missing: {sorted(missing)}, unknown: {sorted(unknown)}")
+    for name, shape in expected.items():
+        if np.shape(parameters[name]) != shape:
+            raise ValueError(
+                f"{name} has shape {np.shape(parameters[name])}, the network's is {shape}"
+            )
+
+
 class FlatParameters:
     """One vector with a named view for every parameter.
 
@@ -181,15 +207,9 @@ class FlatParameters:
             KeyError: a name is missing or unknown.
             ValueError: a shape differs.
         """
-        missing = self.shapes.keys() - parameters.keys()
-        unknown = parameters.keys() - self.shapes.keys()
-        if missing or unknown:
-            raise KeyError(f"parameters missing: {sorted(missing)}, unknown: {sorted(unknown)}")
+        check_names_and_shapes(self.shapes, parameters)
         for name, view in self.views.items():
-            value = np.asarray(parameters[name])
-            if value.shape != view.shape:
-                raise ValueError(f"{name} has shape {value.shape}, the network's is {view.shape}")
-            view[...] = value
+            view[...] = parameters[name]
 
     def copy(self) -> dict[str, NDArray]:
         """The parameters as arrays of their own."""

@@ -89,6 +89,10 @@ class NetworkSpec:
             }
         return {}
 
+    def image_scale(self, key: str) -> float:
+        """What an image's numbers are multiplied with: 1/255, or 1 if they come normalized."""
+        return 1.0 / 255.0 if self.normalize_images and is_image(self.images[key]) else 1.0
+
     @cached_property
     def n_features(self) -> int:
         """Length of what the extractor hands to the hidden layers."""

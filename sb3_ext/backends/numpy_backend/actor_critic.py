@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_ext.backends.base import ActorCritic, Batch, Rates
+from sb3_ext.backends.base import ActorCritic, Batch, Rates, take
 from sb3_ext.backends.numpy_backend.network import Network
 from sb3_ext.backends.numpy_backend.optimizers import make_optimizer
 from sb3_ext.backends.observations import encode
@@ -81,14 +81,14 @@ class NumpyActorCritic(ActorCritic):
         """V(obs), ``[B]``."""
         return np.concatenate(
             [
-                self.network.forward_values(self._encode(_rows(obs, chunk)))
+                self.network.forward_values(self._encode(take(obs, chunk))).copy()  # of a workspace
                 for chunk in self._chunks(obs)
             ]
         )
 
     def evaluate(self, obs: Any, actions: NDArray) -> Predictions:
         """Log-probabilities, entropies and values, chunk by chunk."""
-        parts = [self._predict(_rows(obs, chunk), actions[chunk])[0] for chunk in self._chunks(obs)]
+        parts = [self._predict(take(obs, chunk), actions[chunk])[0] for chunk in self._chunks(obs)]
         log_prob, entropy, values = zip(*parts, strict=True)
         whole = None
         if entropy[0] is not None:
@@ -131,6 +131,11 @@ class NumpyActorCritic(ActorCritic):
         d_params = self.distribution.gradient(self.xp, evaluation, d_log_prob, d_entropy)
         self.network.backward(d_params, d_values)
         return predictions, self.network.grads.vector
+
+    def named_gradients(self, gradient: NDArray) -> dict[str, NDArray]:
+        """Copies of the vector's parts under the parameters' names."""
+        named = self.network.grads.views_of(gradient)
+        return {name: part.copy() for name, part in named.items()}
 
     def combine(self, total: NDArray | None, gradient: NDArray, weight: float) -> NDArray:
         """``total + weight * gradient``."""
@@ -175,10 +180,6 @@ class NumpyActorCritic(ActorCritic):
         """Set all parameters."""
         self.network.params.load(parameters)
 
-    def gradients(self) -> dict[str, NDArray]:
-        """Copies of the last gradient under the parameters' names, for checks."""
-        return self.network.grads.copy()
-
     def optimizer_state(self) -> dict[str, Any]:
         """``{"step": int, moment: {name: array}}``."""
         state = self.optimizer.state()
@@ -195,9 +196,3 @@ class NumpyActorCritic(ActorCritic):
             for name, view in self.network.params.views_of(flat[moment]).items():
                 view[...] = named[name]
         self.optimizer.load(flat)
-
-
-def _rows(obs: Any, rows: slice) -> Any:
-    if isinstance(obs, dict):
-        return {key: part[rows] for key, part in obs.items()}
-    return obs[rows]
