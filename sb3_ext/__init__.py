@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sb3_ext.backends.extensions import PPOExtensions
-    from sb3_ext.ppo import PPO, NumpyPPO
+    from sb3_ext.ppo import PPO, JaxPPO, MlxPPO, NumpyPPO, TorchPPO
 
 __version__ = "0.1.0"
 
-__all__ = ["PPO", "NumpyPPO", "PPOExtensions", "register"]
+__all__ = ["PPO", "JaxPPO", "MlxPPO", "NumpyPPO", "PPOExtensions", "TorchPPO", "register"]
 
 _HOMES = {
     "PPO": "sb3_ext.ppo",
+    "JaxPPO": "sb3_ext.ppo",
+    "MlxPPO": "sb3_ext.ppo",
     "NumpyPPO": "sb3_ext.ppo",
+    "TorchPPO": "sb3_ext.ppo",
     "PPOExtensions": "sb3_ext.backends.extensions",
 }
 
@@ -32,13 +35,17 @@ def __dir__() -> list[str]:
 
 
 def register() -> None:
-    """Make ``ppo_numpy`` known to RL Zoo, with the hyperparameter sampler of its ``ppo``."""
+    """Make our PPOs known to RL Zoo as ``ppo_numpy``, ``ppo_torch``, ``ppo_jax`` and ``ppo_mlx``.
+
+    They get the hyperparameter sampler of its ``ppo``.
+    """
     import rl_zoo3
     from rl_zoo3 import hyperparams_opt
 
-    from sb3_ext.ppo import NumpyPPO
+    from sb3_ext import ppo
 
-    rl_zoo3.ALGOS["ppo_numpy"] = NumpyPPO
     sampler, converter = hyperparams_opt.HYPERPARAMS_SAMPLER, hyperparams_opt.HYPERPARAMS_CONVERTER
-    sampler["ppo_numpy"] = sampler["ppo"]
-    converter["ppo_numpy"] = converter["ppo"]
+    for cls in (ppo.NumpyPPO, ppo.TorchPPO, ppo.JaxPPO, ppo.MlxPPO):
+        name = f"ppo_{cls.own_backend}"
+        rl_zoo3.ALGOS[name] = cls
+        sampler[name], converter[name] = sampler["ppo"], converter["ppo"]

@@ -5,6 +5,7 @@ names, made from the canonical parameters when asked for. The network itself nev
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,19 +16,20 @@ from stable_baselines3.common import policies as sb3
 from stable_baselines3.common.distributions import Distribution, make_proba_distribution
 
 from sb3_ext.backends import create
+from sb3_ext.backends.base import ActorCritic
 from sb3_ext.backends.extensions import PPOExtensions
-from sb3_ext.backends.options import network_spec
+from sb3_ext.backends.options import NeedsTorchError, custom_spec, network_spec
 from sb3_ext.backends.parameters import aliases, initialize
-from sb3_ext.backends.sb3_format import OptimizerFace
+from sb3_ext.backends.sb3_format import OptimizerFace, sb3_policy_kwargs
 from sb3_ext.functional import noise
-from sb3_ext.rollout_buffer import network_actions
+from sb3_ext.rollout_buffer import as_network_actions
 
 __all__ = [
     "ActorCriticCnnPolicy",
     "ActorCriticPolicy",
     "MultiInputActorCriticPolicy",
-    "cpu_device",
-    "our_policy",
+    "env_actions",
+    "make_policy",
     "sb3_policy",
 ]
 
@@ -79,25 +81,8 @@ class ActorCriticPolicy(sb3.BasePolicy):
         self.backend = create(backend, spec, start)
         self.optimizer = OptimizerFace(self.backend, float(lr_schedule(1.0)))  # type: ignore[assignment]
         self._exploration: NDArray | None = None
-        if isinstance(action_space, spaces.Box):
-            self._low, self._high = action_space.low, action_space.high
 
     # Acting
-
-    def env_actions(self, actions: NDArray) -> NDArray:
-        """A distribution's actions ``[B, ...]`` as the env takes them.
-
-        Box: within the limits, clipped or scaled from tanh. Discrete: counted from ``start``.
-        """
-        space = self.action_space
-        if isinstance(space, spaces.Box):
-            actions = actions.reshape(-1, *space.shape)
-            if self.squash_output:
-                return self.unscale_action(actions)
-            return np.minimum(np.maximum(actions, self._low), self._high)
-        if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
-            return actions + space.start
-        return actions.astype(space.dtype)
 
     def _draw(self, n_rows: int) -> NDArray:
         """Fresh noise for one call of forward or predict; for gSDE the matrices in force."""
@@ -157,10 +142,8 @@ class ActorCriticPolicy(sb3.BasePolicy):
         self, obs: Any, actions: Any
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Values ``[B, 1]``, log-probabilities and entropies ``[B]``, without gradients."""
-        values = np.asarray(actions)
-        rows = type("Rows", (), {"actions": values, "values": np.empty(len(values))})
-        rows.action_space = self.action_space  # type: ignore[attr-defined]
-        result = self.backend.evaluate(_arrays(obs), network_actions(rows))
+        rows = as_network_actions(np.asarray(actions), self.action_space)
+        result = self.backend.evaluate(_arrays(obs), rows)
         entropy = None if result.entropy is None else torch.as_tensor(result.entropy)
         return (
             torch.as_tensor(result.values[:, None]),
@@ -181,6 +164,11 @@ class ActorCriticPolicy(sb3.BasePolicy):
         return distribution.proba_distribution(*map(torch.as_tensor, params))
 
     # Parameters
+
+    def use(self, backend: ActorCritic) -> None:
+        """Go on with another network, which has the same parameters."""
+        self.backend = backend
+        self.optimizer.backend = backend  # type: ignore[attr-defined]
 
     @property
     def device(self) -> torch.device:
@@ -287,28 +275,84 @@ _POLICIES: dict[type, type[ActorCriticPolicy]] = {
 }
 
 
-def cpu_device(device: Any) -> str:
-    """SB3 keeps a torch device; these backends need none but the CPU."""
-    if device != "auto" and torch.device(device).type != "cpu":
-        raise ValueError(f"device={device!r}: the numpy backend runs on the CPU, use 'cpu'")
-    return "cpu"
-
-
-def our_policy(cls: type) -> type[ActorCriticPolicy]:
-    """Our class for SB3's or for one derived from ours. Raises ValueError for any other."""
+def _our_policy(cls: type) -> type[ActorCriticPolicy]:
+    """Our class for SB3's or for one derived from ours."""
     if cls in _POLICIES:
         return _POLICIES[cls]
     if isinstance(cls, type) and issubclass(cls, ActorCriticPolicy):
         return cls
+    if isinstance(cls, type) and issubclass(cls, sb3.ActorCriticPolicy):
+        raise NeedsTorchError(f"the policy {cls.__qualname__}", "MlpPolicy with policy_kwargs, or ")
     raise ValueError(
-        f"the policy {getattr(cls, '__qualname__', cls)} is a torch module of its own: use "
-        "MlpPolicy, CnnPolicy or MultiInputPolicy with policy_kwargs, or stable_baselines3.PPO"
+        f"the policy {getattr(cls, '__qualname__', cls)} is none that PPO can train: use "
+        "MlpPolicy, CnnPolicy, MultiInputPolicy or a class derived from SB3's ActorCriticPolicy"
     )
 
 
 def sb3_policy(cls: type) -> Any:
     """SB3's class for one of ours; a class of the user's own stays."""
     return {ours: theirs for theirs, ours in _POLICIES.items()}.get(cls, cls)
+
+
+def make_policy(
+    cls: type,
+    observation_space: spaces.Space,
+    action_space: spaces.Space,
+    lr_schedule: Any,
+    *,
+    backend: str,
+    extensions: PPOExtensions,
+    noise_seed: int,
+    device: Any = "cpu",
+    **policy_kwargs: Any,
+) -> tuple[Any, ActorCritic]:
+    """A policy and the network behind it; with torch the policy is SB3's own.
+
+    Raises:
+        NeedsTorchError: an option that the backend can't honor, but torch can.
+    """
+    where = (observation_space, action_space)
+    if backend != "torch":
+        policy = _our_policy(cls)(
+            *where,
+            lr_schedule,
+            backend=backend,
+            extensions=extensions,
+            noise_seed=noise_seed,
+            **policy_kwargs,
+        )
+        return policy, policy.backend
+    from sb3_ext.backends.torch_backend import TorchActorCritic, with_additions
+
+    cls, start = sb3_policy(cls), None
+    kwargs = sb3_policy_kwargs(policy_kwargs)
+    try:
+        named = {"features_extractor_class": _our_policy(cls).default_extractor} | kwargs
+        spec = network_spec(*where, extensions, **named)
+        start = initialize(spec, noise.generator(noise_seed, noise.INITIAL))
+    except NeedsTorchError:
+        spec = custom_spec(*where, extensions, **kwargs)
+    module = with_additions(cls, spec)(*where, lr_schedule, **kwargs).to(device)
+    if start is None:
+        latent = module.mlp_extractor
+        spec = replace(spec, pi=(latent.latent_dim_pi,), vf=(latent.latent_dim_vf,))
+    return module, TorchActorCritic(spec, start, module)
+
+
+def env_actions(policy: sb3.BasePolicy, actions: NDArray) -> NDArray:
+    """A distribution's actions ``[B, ...]`` as the env takes them.
+
+    Box: within the limits, clipped or scaled from tanh. Discrete: counted from ``start``.
+    """
+    space = policy.action_space
+    if isinstance(space, spaces.Box):
+        actions = actions.reshape(-1, *space.shape)
+        if policy.squash_output:
+            return policy.unscale_action(actions)
+        return np.minimum(np.maximum(actions, space.low), space.high)
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        return actions + space.start
+    return actions.astype(space.dtype)
 
 
 def _arrays(obs: Any) -> Any:

@@ -14,6 +14,7 @@ import sys
 import time
 import warnings
 from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -33,8 +34,9 @@ from stable_baselines3.common.utils import (
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.backends import BACKENDS
-from sb3_ext.backends.base import Batch, Rates, UpdateSettings, UpdateStats
+from sb3_ext.backends.base import ActorCritic, Batch, Rates, UpdateSettings, UpdateStats
 from sb3_ext.backends.extensions import PPOExtensions
+from sb3_ext.backends.options import NeedsTorchError
 from sb3_ext.backends.parameters import load_npz, save_npz
 from sb3_ext.backends.sb3_format import sb3_policy_kwargs
 from sb3_ext.functional import noise
@@ -44,8 +46,8 @@ from sb3_ext.policy import (
     ActorCriticCnnPolicy,
     ActorCriticPolicy,
     MultiInputActorCriticPolicy,
-    cpu_device,
-    our_policy,
+    env_actions,
+    make_policy,
     sb3_policy,
 )
 from sb3_ext.rollout_buffer import (
@@ -56,12 +58,13 @@ from sb3_ext.rollout_buffer import (
     check_finite,
     our_buffer,
     rows_of,
+    rows_of_samples,
     stack,
     truncated,
 )
 from sb3_ext.schedules import as_schedule, clamp_progress, from_string
 
-__all__ = ["PPO", "NumpyPPO", "PPOExtensions"]
+__all__ = ["PPO", "JaxPPO", "MlxPPO", "NumpyPPO", "PPOExtensions", "TorchPPO"]
 
 
 class PPO(BaseAlgorithm):
@@ -94,7 +97,8 @@ class PPO(BaseAlgorithm):
         verbose: 0 nothing, 1 info, 2 debug.
         seed: Governs everything; None: drawn from ``np.random``.
         device: A torch device as SB3 has it; must be one on which the backend runs.
-        backend: ``"numpy"``, or ``"auto"`` for the one that suits best.
+        backend: ``"numpy"``, ``"torch"``, ``"jax"``, ``"mlx"``, or ``"auto"``: the one that suits
+            best, see :mod:`sb3_ext.backends.choice`.
         extensions: What SB3's PPO doesn't have, see :class:`PPOExtensions`.
 
     Raises:
@@ -107,7 +111,8 @@ class PPO(BaseAlgorithm):
         "MultiInputPolicy": MultiInputActorCriticPolicy,
     }
     own_backend: ClassVar[str | None] = None
-    policy: ActorCriticPolicy
+    policy: Any
+    actor_critic: ActorCritic
 
     def __init__(
         self,
@@ -149,7 +154,7 @@ class PPO(BaseAlgorithm):
             stats_window_size=stats_window_size,
             tensorboard_log=tensorboard_log,
             verbose=verbose,
-            device=cpu_device(device),
+            device=device,
             support_multi_env=True,
             seed=seed,
             use_sde=use_sde,
@@ -171,6 +176,7 @@ class PPO(BaseAlgorithm):
         self.rollout_buffer_kwargs = rollout_buffer_kwargs or {}
         self.target_kl = target_kl
         self.backend = backend
+        self._asked_device = str(device)
         self.extensions = extensions
         # Positions in the noise streams. They never go back, so that no noise is used twice.
         self._noise_seed = -1  # not known yet
@@ -202,27 +208,8 @@ class PPO(BaseAlgorithm):
         self.extensions = PPOExtensions.of(self.extensions)
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
-        self.policy_class = our_policy(self.policy_class)
-        self.rollout_buffer_class = our_buffer(self.rollout_buffer_class)
-        self.rollout_buffer = self.rollout_buffer_class(
-            self.n_steps,
-            self.observation_space,
-            self.action_space,
-            gamma=self.gamma,
-            gae_lambda=self.gae_lambda,
-            n_envs=self.n_envs,
-            **self.rollout_buffer_kwargs,
-        )
-        self.policy = self.policy_class(
-            self.observation_space,
-            self.action_space,
-            self.lr_schedule,
-            use_sde=self.use_sde,
-            backend=self._choose_backend(),
-            extensions=self.extensions,
-            noise_seed=self._noise_seed,
-            **self.policy_kwargs,
-        )
+        self._make_buffer()
+        self._make_policy()
         self.clip_range = FloatSchedule(self.clip_range)
         if self.clip_range_vf is not None:
             if isinstance(self.clip_range_vf, float | int):
@@ -232,16 +219,64 @@ class PPO(BaseAlgorithm):
         kept = self.__dict__.get("_kept", ())
         self._kept: deque[Batch] = deque(kept, maxlen=self.extensions.n_rollouts_kept)
 
-    def _choose_backend(self) -> str:
-        own = self.own_backend
-        if own is not None and self.backend not in ("auto", own):
-            raise ValueError(f"{type(self).__name__} is the {own} backend, not {self.backend!r}")
-        name = own or ("numpy" if self.backend == "auto" else self.backend)
-        if name not in BACKENDS:
+    def _make_buffer(self) -> None:
+        size = (self.n_steps, self.observation_space, self.action_space)
+        options: Any = {"gamma": self.gamma, "gae_lambda": self.gae_lambda, "n_envs": self.n_envs}
+        cls = our_buffer(self.rollout_buffer_class)
+        if cls is None and not hasattr(self.rollout_buffer_class, "compute_returns_and_advantage"):
+            name = getattr(self.rollout_buffer_class, "__qualname__", self.rollout_buffer_class)
+            raise ValueError(f"rollout_buffer_class={name} is no rollout buffer")
+        self.rollout_buffer_class = cls or self.rollout_buffer_class
+        # Another class is filled from ours at the end of each rollout.
+        self._collected = (cls or RolloutBuffer)(
+            *size, **options, **(self.rollout_buffer_kwargs if cls else {})
+        )
+        self.rollout_buffer = self._collected
+        if cls is None:
+            self.rollout_buffer = self.rollout_buffer_class(  # type: ignore[misc]
+                *size, device=self.device, **options, **self.rollout_buffer_kwargs
+            )
+
+    def _make_policy(self) -> None:
+        own, name = self.own_backend, self.backend
+        if own is not None and name not in ("auto", own):
+            raise ValueError(f"{type(self).__name__} is the {own} backend, not {name!r}")
+        name = own or name
+        if name not in ("auto", *BACKENDS):
             raise ValueError(f"unknown backend {name!r}: choose auto, {', '.join(BACKENDS)}")
+        reason = ""
+        if name == "auto":  # learn() may change its mind, when it knows how long the run is
+            try:
+                self._build("numpy")
+            except NeedsTorchError as error:
+                self._build("torch")
+                reason = f", for {error.what}"
+        else:
+            self._build(name)
         if self.verbose >= 1:
-            print(f"Using the {name} backend")
-        return name
+            print(f"Using the {self.actor_critic.name} backend{reason}")
+
+    def _build(self, backend: str) -> None:
+        if backend != "torch":
+            if self.rollout_buffer is not self._collected:
+                name = type(self.rollout_buffer).__qualname__
+                ours = "one derived from sb3_ext.rollout_buffer.RolloutBuffer, or "
+                raise NeedsTorchError(f"rollout_buffer_class={name}", ours)
+            if torch.device(self._asked_device.replace("auto", "cpu")).type != "cpu":
+                raise NeedsTorchError(f"device={self._asked_device!r}", "device='cpu', or ")
+            self.device = torch.device("cpu")
+        self.policy, self.actor_critic = make_policy(
+            self.policy_class,
+            self.observation_space,
+            self.action_space,
+            self.lr_schedule,
+            backend=backend,
+            extensions=self.extensions,
+            noise_seed=self._noise_seed,
+            device=self.device,
+            use_sde=self.use_sde,
+            **self.policy_kwargs,
+        )
 
     def set_random_seed(self, seed: int | None = None) -> None:
         """Seed all generators, as SB3 does, and the noise streams."""
@@ -271,13 +306,14 @@ class PPO(BaseAlgorithm):
         """
         assert self._last_obs is not None, "collect_rollouts needs learn(), or an env reset by it"
         self.policy.set_training_mode(False)
+        given, rollout_buffer = rollout_buffer, self._ours_for(rollout_buffer)
         rollout_buffer.reset()
         act = self._begin_acting(env.num_envs, n_rollout_steps)
         truncations: list[tuple[int, int, Any]] = []  # (step, row, terminal observation)
         callback.on_rollout_start()
         for n_steps in range(n_rollout_steps):
             actions = act(n_steps, self._last_obs)
-            clipped_actions = self.policy.env_actions(actions)
+            clipped_actions = env_actions(self.policy, actions)
             new_obs, rewards, dones, infos = self._step(env, clipped_actions)
             self.num_timesteps += env.num_envs
             self._noise_step += 1
@@ -291,21 +327,27 @@ class PPO(BaseAlgorithm):
                 truncations += truncated(n_steps, dones, infos)
             self._last_obs, self._last_episode_starts = new_obs, dones
         values = self._finish_rollout(rollout_buffer, truncations, dones)
+        if given is not rollout_buffer:
+            rollout_buffer.copy_into(given, values, dones)
         self._show(callback, locals())
         callback.on_rollout_end()
         return True
 
+    def _ours_for(self, buffer: Any) -> RolloutBuffer:
+        """Where a rollout is collected: in the buffer itself, if it's one of ours."""
+        return buffer if isinstance(buffer, RolloutBuffer) else self._collected
+
     def _begin_acting(self, n_envs: int, n_steps: int) -> Any:
         """A function of (step, observations) that acts; its noise is drawn here, as one block."""
-        spec = self.policy.spec
+        spec = self.actor_critic.spec
         kind, shape = spec.distribution.noise_kind, spec.noise_shape
         stream = noise.EXPLORATION if self.use_sde else noise.ACTION
         at = (self._noise_seed, stream, self._noise_step)
         if not self.use_sde:
-            return self.policy.backend.actor(noise.draw(kind, *at, n_steps, n_envs, shape))
+            return self.actor_critic.actor(noise.draw(kind, *at, n_steps, n_envs, shape))
         every = self.sde_sample_freq if self.sde_sample_freq > 0 else n_steps
         n_draws = -(-n_steps // every)
-        explore = self.policy.backend.actor(noise.draw(kind, *at, n_draws, n_envs, shape))
+        explore = self.actor_critic.actor(noise.draw(kind, *at, n_draws, n_envs, shape))
         return lambda step, obs: explore(step // every, obs)
 
     def _step(self, env: VecEnv, actions: NDArray) -> Any:
@@ -329,7 +371,7 @@ class PPO(BaseAlgorithm):
         """What SB3 computes at every step, for those who look at it."""
 
         def predictions(seen: Any) -> Any:
-            return self.policy.backend.evaluate(self._last_obs, seen["actions"])
+            return self.actor_critic.evaluate(self._last_obs, seen["actions"])
 
         return {
             "values": lambda seen: torch.as_tensor(predictions(seen).values[:, None]),
@@ -345,7 +387,7 @@ class PPO(BaseAlgorithm):
         check_finite("observation", buffer.observations, now)
         check_finite("observation", as_one_step(self._last_obs), now)
         check_finite("reward", buffer.rewards, now)
-        backend, rows = self.policy.backend, rows_of(buffer)
+        backend, rows = self.actor_critic, rows_of(buffer)
         predictions = backend.evaluate(rows.obs, rows.actions)
         buffer.store_predictions(predictions.values, predictions.log_prob)
         if truncations:  # what lies beyond a time limit is worth gamma V(terminal observation)
@@ -368,15 +410,16 @@ class PPO(BaseAlgorithm):
         assert self.rollout_buffer.full, "train() needs a full rollout buffer"
         self.policy.set_training_mode(True)
         settings = self._update_settings()
-        rows = self._rows_to_learn_from()
         update = self._noise_update
         self._noise_update += 1
+        rows: Any
+        if isinstance(self.rollout_buffer, RolloutBuffer):
+            rows = self._rows_to_learn_from()
+            order = partial(noise.permutation, self._noise_seed, update, n=rows.n_rows)
+        else:
+            rows, order = self._rows_of_epoch, None
         try:
-            stats = self.policy.backend.update(
-                rows,
-                settings,
-                lambda epoch: noise.permutation(self._noise_seed, update, epoch, rows.n_rows),
-            )
+            stats = self.actor_critic.update(rows, settings, order)
         except FloatingPointError as error:
             raise FloatingPointError(
                 f"{error} in update {self._noise_update} at step {self.num_timesteps}"
@@ -393,7 +436,8 @@ class PPO(BaseAlgorithm):
         """This update's numbers: the schedules at the current progress."""
         progress, ours = self._current_progress_remaining, self.extensions
         rate, value_rate, value_norm = self.lr_schedule(progress), None, None
-        self.policy.optimizer.set_learning_rate(rate)  # type: ignore[attr-defined]
+        for group in self.policy.optimizer.param_groups:  # what files say of it
+            group["lr"] = rate
         if ours.value_learning_rate is not None:
             value_rate = as_schedule(ours.value_learning_rate, "value_learning_rate")(progress)
             value_norm = ours.value_max_grad_norm or self.max_grad_norm
@@ -427,6 +471,15 @@ class PPO(BaseAlgorithm):
         if self._normalization() == "rollout":
             rows = rows._replace(advantages=normalize(rows.advantages))
         return rows
+
+    def _rows_of_epoch(self, epoch: int) -> Batch:
+        """From somebody else's buffer, in the order that it chooses for each epoch."""
+        return Batch.joined(
+            [
+                rows_of_samples(part, self.action_space)
+                for part in self.rollout_buffer.get(self.batch_size)
+            ]
+        )
 
     # Logging
 
@@ -511,7 +564,8 @@ class PPO(BaseAlgorithm):
         return ["policy", "policy.optimizer"], []
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_kept"]
+        ours = ["_kept", "_collected", "_asked_device", "actor_critic"]
+        return [*super()._excluded_save_params(), *ours]
 
     def save(self, path: Any, exclude: Any = None, include: Any = None) -> None:
         """Save as SB3 does; ``stable_baselines3.PPO.load`` opens the file too.
@@ -521,7 +575,7 @@ class PPO(BaseAlgorithm):
         if isinstance(path, str | Path) and str(path).endswith(".npz"):
             if exclude is not None or include is not None:
                 raise ValueError("an .npz holds the parameters alone: no exclude, no include")
-            save_npz(path, self.policy.backend.parameters())
+            save_npz(path, self.actor_critic.parameters())
             return
         twin = copy.copy(self)  # with the names that SB3 knows
         twin.policy_class = sb3_policy(self.policy_class)
@@ -546,6 +600,24 @@ class NumpyPPO(PPO):
     """PPO on the NumPy backend."""
 
     own_backend = "numpy"
+
+
+class TorchPPO(PPO):
+    """PPO on the Torch backend: its policy is SB3's own."""
+
+    own_backend = "torch"
+
+
+class JaxPPO(PPO):
+    """PPO on the JAX backend."""
+
+    own_backend = "jax"
+
+
+class MlxPPO(PPO):
+    """PPO on the MLX backend."""
+
+    own_backend = "mlx"
 
 
 def _read_schedule(value: Any) -> Any:

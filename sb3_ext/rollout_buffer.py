@@ -14,10 +14,12 @@ __all__ = [
     "RolloutBuffer",
     "StepLocals",
     "all_finite",
+    "as_network_actions",
     "as_one_step",
     "check_finite",
     "our_buffer",
     "rows_of",
+    "rows_of_samples",
     "stack",
     "truncated",
 ]
@@ -151,6 +153,23 @@ class RolloutBuffer:
             ).reshape(self.advantages.shape)
         np.add(self.advantages, self.values, out=self.returns)
 
+    def copy_into(self, other: Any, last_values: Any, dones: NDArray) -> None:
+        """Fill a buffer of another class, step by step, as SB3 fills its own."""
+        import torch
+
+        other.reset()
+        for t in range(self.pos):
+            obs = self.observations
+            other.add(
+                {key: part[t] for key, part in obs.items()} if isinstance(obs, dict) else obs[t],
+                self.actions[t],
+                self.rewards[t],
+                self.episode_starts[t],
+                torch.as_tensor(self.values[t].copy()),
+                torch.as_tensor(self.log_probs[t].copy()),
+            )
+        other.compute_returns_and_advantage(last_values=last_values, dones=dones)
+
     def get(self, batch_size: int | None = None) -> Iterator[Any]:
         """Minibatches in random order, as SB3's named tuples of tensors."""
         import torch
@@ -203,15 +222,28 @@ def rows_of(buffer: Any) -> Batch:
     else:
         flat = obs.reshape(n, *_shape(buffer.observation_space))
     columns = (buffer.log_probs, buffer.values, buffer.advantages, buffer.returns)
-    rows = Batch(flat, network_actions(buffer), *(column.reshape(n) for column in columns))
+    actions = as_network_actions(buffer.actions.reshape(n, -1), buffer.action_space)
+    rows = Batch(flat, actions, *(column.reshape(n) for column in columns))
     active = getattr(buffer, "active", None)
     return rows if active is None else rows.take(np.flatnonzero(active))
 
 
-def network_actions(buffer: Any) -> NDArray:
-    """A buffer's actions as the distributions take them."""
-    actions = buffer.actions.reshape(buffer.values.size, -1)
-    space = buffer.action_space
+def rows_of_samples(samples: Any, action_space: spaces.Space) -> Batch:
+    """A minibatch as SB3's buffers give it, tensors ``[B, ...]``, in our arrays."""
+    obs = samples.observations
+    columns = (samples.old_log_prob, samples.old_values, samples.advantages, samples.returns)
+    return Batch(
+        {key: x.cpu().numpy() for key, x in obs.items()}
+        if isinstance(obs, dict)
+        else obs.cpu().numpy(),
+        as_network_actions(samples.actions.cpu().numpy(), action_space),
+        *(column.cpu().numpy() for column in columns),
+    )
+
+
+def as_network_actions(actions: NDArray, space: spaces.Space) -> NDArray:
+    """Stored actions as the distributions take them, ``[B]`` or ``[B, n]``."""
+    actions = actions.reshape(len(actions), -1)
     if isinstance(space, spaces.Discrete):
         return actions[:, 0].astype(np.int64, copy=False)
     if isinstance(space, spaces.MultiDiscrete):
@@ -256,21 +288,12 @@ class StepLocals(dict[str, Any]):
         return super().__contains__(name) or name in self.makers
 
 
-def our_buffer(cls: type | None) -> type[RolloutBuffer]:
-    """Our class for None or SB3's own; a class derived from ours stays.
-
-    Raises:
-        ValueError: any other class.
-    """
+def our_buffer(cls: type | None) -> type[RolloutBuffer] | None:
+    """Our class for None or SB3's own; one derived from ours stays; None: it's somebody else's."""
     theirs = ("RolloutBuffer", "DictRolloutBuffer")
     if cls is None or (cls.__name__ in theirs and cls.__module__.startswith("stable_baselines3.")):
         return RolloutBuffer
-    if issubclass(cls, RolloutBuffer):
-        return cls
-    raise ValueError(
-        f"rollout_buffer_class={cls.__qualname__} is not available without torch: "
-        "derive it from sb3_ext.rollout_buffer.RolloutBuffer, or use stable_baselines3.PPO"
-    )
+    return cls if issubclass(cls, RolloutBuffer) else None
 
 
 def as_one_step(obs: Any) -> Any:

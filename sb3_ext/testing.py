@@ -9,6 +9,7 @@ and stable-baselines3's. Every check raises AssertionError and says what differs
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -174,8 +175,8 @@ def check_acting(make: Backend, spec: NetworkSpec, tolerance: float = 1e-4) -> N
         assert n_other <= n // 1000 + 1, f"{n_other} of {n} actions differ"
     act = backend.actor(block)
     assert (act(1, batch.obs) == found).all(), "actor(noise)(k, obs) differs from act(obs, noise)"
-    wanted, found = (b.evaluate(batch.obs, batch.actions) for b in (reference, backend))
-    for name, mine, theirs in zip(wanted._fields, found, wanted, strict=True):
+    both = [each.evaluate(batch.obs, batch.actions) for each in (backend, reference)]
+    for name, mine, theirs in zip(both[0]._fields, *both, strict=True):
         if theirs is not None:
             _close({name: mine}, {name: theirs}, tolerance, "evaluate's")
     _close({"": backend.values(batch.obs)}, {"": reference.values(batch.obs)}, tolerance, "values")
@@ -219,7 +220,9 @@ def _compare_updates(
     assert list(mine) == list(theirs), f"the optimizer has {list(mine)}, not {list(theirs)}"
     for name, value in theirs.items():
         if name == "step":
-            assert mine[name] == value, f"the optimizer counts {mine[name]} steps, not {value}"
+            # Only Adam needs the count.
+            same = mine[name] == value or "exp_avg" not in theirs
+            assert same, f"the optimizer counts {mine[name]} steps, not {value}"
         else:
             _close(mine[name], value, tolerance, f"the optimizer's {name} of")
 
@@ -251,10 +254,11 @@ def check_settings(make: Backend) -> None:
         {"normalize_minibatch": False},
         {"coefs": COEFFICIENTS[1]},
         {"target_kl": 0.03},
-        {"target_kl": 0.025, "accumulate": 2, "batch_size": 12},
+        {"target_kl": 0.035, "batch_size": 12},
+        {"target_kl": 0.035, "accumulate": 2, "batch_size": 12},
         {"target_kl": 1e-6},
         rates,
-        rates | {"accumulate": 2, "target_kl": 0.03},
+        rates | {"accumulate": 2, "target_kl": 0.035},
     ):
         reference, backend = _pair(make, spec)
         rollout = minibatch(spec, 64, backend=reference)
@@ -292,7 +296,7 @@ def check_not_finite(make: Backend) -> None:
     for each in (reference, backend):
         _raises(
             FloatingPointError,
-            lambda each=each: _update(each, rollout, _SETTINGS),
+            partial(_update, each, rollout, _SETTINGS),
             "a NaN in the returns",
             "value_net",
         )
@@ -324,8 +328,8 @@ def check_backend(make: Backend, specs: Mapping[str, NetworkSpec] = SPECS) -> No
             _named(f"{check.__name__}, {name}", check, make, spec)
     for name in ("gaussian", "categorical"):
         _named(f"check_updates, {name}", check_updates, make, specs[name])
-    for check in (check_settings, check_not_finite):
-        _named(check.__name__, check, make)
+    _named("check_settings", check_settings, make)
+    _named("check_not_finite", check_not_finite, make)
 
 
 def _named(what: str, check: Callable[..., None], *args: Any) -> None:

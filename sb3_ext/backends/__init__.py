@@ -10,7 +10,9 @@ __all__ = ["BACKENDS", "backend_class", "create"]
 
 BACKENDS = {
     "numpy": "sb3_ext.backends.numpy_backend:NumpyActorCritic",
+    "torch": "sb3_ext.backends.torch_backend:TorchActorCritic",
     "jax": "sb3_ext.backends.jax_backend:JaxActorCritic",
+    "mlx": "sb3_ext.backends.mlx_backend:MlxActorCritic",
 }
 
 

@@ -122,6 +122,10 @@ class AutogradActorCritic(ActorCritic):
     def tensor(self, array: NDArray) -> Array:
         """A NumPy array as one of the framework's."""
 
+    def array(self, tensor: Array) -> NDArray:
+        """And back."""
+        return np.asarray(tensor)
+
     @abstractmethod
     def infer(self, x: Any, actor_only: bool) -> Outputs:
         """The network's outputs for encoded observations, without a gradient."""
@@ -161,7 +165,7 @@ class AutogradActorCritic(ActorCritic):
         return self._as_actions(sample(self.xp, self.spec, outputs, block))
 
     def _as_actions(self, actions: Array) -> NDArray:
-        result = np.array(actions)
+        result = self.array(actions).copy()
         return result.astype(np.int64) if result.dtype.kind == "i" else result
 
     def actor(self, noise: NDArray) -> Callable[[int, Any], NDArray]:
@@ -176,7 +180,7 @@ class AutogradActorCritic(ActorCritic):
             return twin.values(obs)
         return np.concatenate(
             [
-                np.asarray(self.infer(self.encoded(take(obs, chunk)), actor_only=False).values)
+                self.array(self.infer(self.encoded(take(obs, chunk)), actor_only=False).values)
                 for chunk in self._chunks(obs)
             ]
         )
@@ -187,13 +191,16 @@ class AutogradActorCritic(ActorCritic):
             return twin.evaluate(obs, actions)
         parts = []
         for chunk in self._chunks(obs):
-            outputs = self.infer(self.encoded(take(obs, chunk)), actor_only=False)
-            found = predictions_of(self.xp, self.spec, outputs, self.tensor(actions[chunk]))
+            found = self.judge(self.encoded(take(obs, chunk)), self.tensor(actions[chunk]))
             n = found.values.shape[0]
-            parts.append([None if x is None else np.broadcast_to(np.asarray(x), n) for x in found])
+            parts.append([None if x is None else np.broadcast_to(self.array(x), n) for x in found])
         log_prob, entropy, values = zip(*parts, strict=True)
         whole = None if entropy[0] is None else np.concatenate(entropy)
         return Predictions(np.concatenate(log_prob), whole, np.concatenate(values))
+
+    def judge(self, x: Any, actions: Array) -> Predictions:
+        """What the network says of given actions, in the framework's arrays, no gradient."""
+        return predictions_of(self.xp, self.spec, self.infer(x, actor_only=False), actions)
 
     def _chunks(self, obs: Any) -> Iterator[slice]:
         n = len(next(iter(obs.values())) if isinstance(obs, dict) else obs)
@@ -205,7 +212,7 @@ class AutogradActorCritic(ActorCritic):
         outputs = self.infer(self.encoded(obs), actor_only=True)
         params = action_params(self.xp, self.spec, outputs)
         parts = params if isinstance(params, tuple) else (params,)
-        return tuple(np.broadcast_to(np.asarray(p), parts[0].shape).copy() for p in parts)
+        return tuple(np.broadcast_to(self.array(p), parts[0].shape).copy() for p in parts)
 
     def minibatch_tensors(self, batch: Batch) -> Batch:
         """A minibatch with its observations encoded, in the framework's arrays."""

@@ -61,7 +61,7 @@ def take(obs: Any, index: Any) -> Any:
     """Rows of observations, which may be a dict of arrays."""
     if isinstance(obs, dict):
         return {key: part[index] for key, part in obs.items()}
-    return obs[index]
+    return None if obs is None else obs[index]
 
 
 class Rates(NamedTuple):
@@ -192,13 +192,24 @@ class ActorCritic(ABC):
         """
 
     def update(
-        self, rollout: Batch, settings: UpdateSettings, order: Callable[[int], NDArray]
+        self,
+        rollout: Batch | Callable[[int], Batch],
+        settings: UpdateSettings,
+        order: Callable[[int], NDArray] | None,
     ) -> UpdateStats:
-        """Learn from a rollout; ``order(epoch)`` is the permutation of its rows in that epoch."""
+        """Learn from a rollout.
+
+        Args:
+            rollout: Its rows, or a function that gives them for an epoch.
+            settings: How they become optimizer steps.
+            order: A function of the epoch: the permutation of the rows in it. None: as they come.
+        """
         record = _Record(settings)
         for epoch in range(settings.n_epochs):
             record.begin_epoch()
-            for minibatches in _steps(rollout, order(epoch), settings):
+            rows = rollout if isinstance(rollout, Batch) else rollout(epoch)
+            index = np.arange(rows.n_rows) if order is None else order(epoch)
+            for minibatches in _steps(rows, index, settings):
                 n_rows = sum(minibatch.n_rows for minibatch in minibatches)
                 total = None
                 for minibatch in minibatches:

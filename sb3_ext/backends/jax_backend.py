@@ -201,15 +201,14 @@ def _apply(
     if rates.value is None:
         moves = jax.tree.map(lambda move: -rates.policy * move, moves)
     else:
-        moves = jax.tree.map(
-            lambda move, own: -(rates.value if own else rates.policy) * move, moves, is_value
-        )
+        both = {False: rates.policy, True: rates.value}
+        moves = jax.tree.map(lambda move, own: -both[own] * move, moves, is_value)
     return Learner(optax.apply_updates(learner.network, moves), optimizer), norm
 
 
 def enable_compilation_cache() -> None:
     """Keep compiled programs on disk between runs, unless the user has chosen a place himself."""
-    if jax.config.jax_compilation_cache_dir is not None:
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is not None:
         return
     home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     jax.config.update("jax_compilation_cache_dir", str(home / "sb3_ext" / "jax"))
@@ -241,7 +240,9 @@ class JaxActorCritic(AutogradActorCritic):
     def _compile(self) -> None:
         """The functions that XLA runs; each is compiled at its first call with new shapes."""
         spec = self.spec
-        is_value = self.structure.unflatten([is_value_parameter(name) for name in self.names])
+        is_value = jax.tree.unflatten(
+            self.structure, [is_value_parameter(name) for name in self.names]
+        )
         step = partial(_apply, self.transform, is_value)
 
         def loss(network: Network, batch: Batch, mask: Any, coefs: Coefficients) -> Any:
@@ -258,7 +259,7 @@ class JaxActorCritic(AutogradActorCritic):
     def _set(self, parameters: Mapping[str, Any], optimizer: Any = None) -> None:
         check_names_and_shapes(self.shapes, parameters)
         leaves = [jnp.array(parameters[name], jnp.float32) for name in self.names]
-        network = self.structure.unflatten(leaves)
+        network = jax.tree.unflatten(self.structure, leaves)
         self.learner = Learner(network, optimizer or self.transform.init(network))
         self._is_twin_old = True
 
@@ -302,9 +303,14 @@ class JaxActorCritic(AutogradActorCritic):
         return float(norm)
 
     def update(
-        self, rollout: Batch, settings: UpdateSettings, order: Callable[[int], NDArray]
+        self,
+        rollout: Batch | Callable[[int], Batch],
+        settings: UpdateSettings,
+        order: Callable[[int], NDArray] | None,
     ) -> UpdateStats:
         """All epochs and minibatches in one scan."""
+        if order is None or not isinstance(rollout, Batch):
+            return super().update(rollout, settings, order)
         plan = _plan(rollout, settings, [order(epoch) for epoch in range(settings.n_epochs)])
         kl_limit = None if settings.target_kl is None else 1.5 * settings.target_kl
         learner, (predictions, kls, norms) = self._scan(
@@ -353,7 +359,7 @@ class JaxActorCritic(AutogradActorCritic):
         for field, moment in _MOMENTS.items():
             if moment in state and hasattr(new, field):
                 leaves = [jnp.array(state[moment][name], jnp.float32) for name in self.names]
-                new = new._replace(**{field: self.structure.unflatten(leaves)})
+                new = new._replace(**{field: jax.tree.unflatten(self.structure, leaves)})
         if isinstance(new, optax.ScaleByAdamState):
             new = new._replace(count=jnp.array(self.step_count, jnp.int32))
         self.learner = self.learner._replace(optimizer=new)
@@ -382,7 +388,7 @@ class Plan(NamedTuple):
     weighted mean of the minibatches' means.
     """
 
-    index: NDArray  # [T, S]
+    rows: NDArray  # [T, S], which rows of the rollout
     advantages: NDArray  # [T, S], normalized
     mask: NDArray | None  # [T, S], 0 for what pads an epoch's last step; None: nothing does
 
@@ -400,7 +406,7 @@ def _plan(rollout: Batch, settings: UpdateSettings, orders: list[NDArray]) -> Pl
             ordered = normalize(ordered, range(0, len(order), size))
         advantages[epoch, :n] = ordered[:n]
     shape = (-1, per_step)
-    mask = None
+    mask: Any = None
     if n_padded > n:
         mask = np.broadcast_to(np.arange(n_padded) < n, index.shape)
         mask = mask.astype(np.float32).reshape(shape)
@@ -423,7 +429,7 @@ def _scan(
     """All steps; the results are stacked: predictions ``[T, S]``, KL ``[T, k]``, norm ``[T]``."""
 
     def take_step(learner: Learner, plan: Plan) -> Any:
-        batch = jax.tree.map(lambda rows: rows[plan.index], rollout)
+        batch = jax.tree.map(lambda rows: rows[plan.rows], rollout)
         batch = batch._replace(advantages=plan.advantages)
         (_, predictions), grads = gradient(learner.network, batch, plan.mask, coefs)
         kl = _approx_kl(predictions, batch, plan.mask, size)
@@ -480,7 +486,7 @@ def _read(
         """``[T, S]``, or ``[T]`` for a number that all rows share, without the padding."""
         array = np.asarray(stacked)
         if array.ndim == 1:
-            array = np.repeat(array[:, None], plan.index.shape[1], axis=1)
+            array = np.repeat(array[:, None], plan.rows.shape[1], axis=1)
         return array.reshape(n_epochs, -1)[:, :n].reshape(-1)
 
     per_epoch = -(-n // size)  # minibatches
@@ -494,13 +500,15 @@ def _read(
         stopped = float(kls.reshape(n_epochs, -1)[:, :per_epoch].flat[last])
         epochs, sizes = last // per_epoch + 1, sizes[: last + 1]
         n_steps, end = _steps_before(last, per_epoch, settings.accumulate), sum(sizes)
-    index = rows(plan.index)[:end]
-    columns = [column[index] for column in (rollout.old_log_prob, rollout.old_values)]
+    index = rows(plan.rows)[:end]
+    columns = (
+        rollout._replace(obs=None).take(index)._replace(advantages=rows(plan.advantages)[:end])
+    )
     entropy = None if predictions.entropy is None else rows(predictions.entropy)[:end]
     stats = summarize(
         settings.coefs,
         sizes,
-        Batch(None, index, *columns, rows(plan.advantages)[:end], rollout.returns[index]),
+        columns,
         Predictions(rows(predictions.log_prob)[:end], entropy, rows(predictions.values)[:end]),
         n_epochs=epochs,
         last_epoch=(epochs - 1) * per_epoch,

@@ -14,7 +14,7 @@ from sb3_ext.backends.extensions import PPOExtensions
 from sb3_ext.backends.observations import is_image
 from sb3_ext.backends.spec import NATURE_CNN, NetworkSpec
 
-__all__ = ["network_spec"]
+__all__ = ["NeedsTorchError", "custom_spec", "network_spec"]
 
 _ACTIVATIONS = {
     "Tanh": "tanh",
@@ -36,6 +36,19 @@ _OPTIMIZER_KWARGS = {"adam": {"eps", "betas"}, "sgd": {"momentum"}}
 _HOMES = ("torch.", "stable_baselines3.")
 
 
+class NeedsTorchError(ValueError):
+    """An option that only the torch backend can honor.
+
+    Args:
+        what: The option.
+        instead: What to use with another backend.
+    """
+
+    def __init__(self, what: str, instead: str = "") -> None:
+        super().__init__(f"{what} is not available without torch: use {instead}backend='torch'")
+        self.what = what
+
+
 def _name_of(option: str, value: Any, known: Mapping[str, str]) -> str:
     """A known name from a string or from one of torch's or SB3's own classes."""
     if isinstance(value, str):
@@ -45,9 +58,8 @@ def _name_of(option: str, value: Any, known: Mapping[str, str]) -> str:
     elif getattr(value, "__name__", None) in known and value.__module__.startswith(_HOMES):
         return known[value.__name__]
     shown = value if isinstance(value, str) else getattr(value, "__qualname__", repr(value))
-    raise ValueError(
-        f"policy_kwargs: {option}={shown} is not available without torch: "
-        f"use one of {', '.join(known.values())}, or stable_baselines3.PPO"
+    raise NeedsTorchError(
+        f"policy_kwargs: {option}={shown}", f"one of {', '.join(known.values())}, or "
     )
 
 
@@ -94,9 +106,9 @@ def _optimizer(optimizer_class: Any, kwargs: Mapping[str, Any] | None) -> tuple[
     if kwargs is None:
         return name, {"eps": 1e-5} if name == "adam" else {}
     if unknown := kwargs.keys() - _OPTIMIZER_KWARGS[name]:
-        raise ValueError(
-            f"policy_kwargs: optimizer_kwargs {sorted(unknown)} are not available for {name} "
-            f"without torch: use {sorted(_OPTIMIZER_KWARGS[name])}, or stable_baselines3.PPO"
+        raise NeedsTorchError(
+            f"policy_kwargs: optimizer_kwargs {sorted(unknown)} of {name}",
+            f"{sorted(_OPTIMIZER_KWARGS[name])}, or ",
         )
     return name, dict(kwargs)
 
@@ -195,3 +207,24 @@ def _check_extensions(spec: NetworkSpec, extensions: PPOExtensions) -> None:
             "extensions: value_learning_rate needs networks of their own: "
             "set policy_kwargs=dict(share_features_extractor=False)"
         )
+
+
+def custom_spec(
+    observation_space: spaces.Space,
+    action_space: spaces.Space,
+    extensions: PPOExtensions,
+    **policy_kwargs: Any,
+) -> NetworkSpec:
+    """What is known of a torch policy of one's own: the distribution that follows it."""
+    known = ("use_sde", "full_std", "use_expln", "squash_output", "log_std_init")
+    spec = NetworkSpec(
+        observation_space=observation_space,
+        action_space=action_space,
+        extractor="custom",
+        std=extensions.std,
+        std_range=extensions.std_range or (0.1, 1.0),
+        mean=extensions.mean,
+        **{name: policy_kwargs[name] for name in known if name in policy_kwargs},
+    )
+    _check_extensions(spec, extensions)
+    return spec

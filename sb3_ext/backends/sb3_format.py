@@ -63,10 +63,6 @@ class OptimizerFace:
         self.param_groups = template.state_dict()["param_groups"]
         self.param_groups[0]["params"] = list(range(len(self.names)))
 
-    def set_learning_rate(self, learning_rate: float) -> None:
-        """What the state dict says of the learning rate."""
-        self.param_groups[0]["lr"] = learning_rate
-
     def state_dict(self) -> dict[str, Any]:
         """Moments by the parameters' numbers, as CPU tensors."""
         state = self.backend.optimizer_state()

@@ -32,7 +32,8 @@ class NetworkSpec:
         observation_space: Of one row, images with channels first.
         action_space: Box, Discrete, MultiDiscrete or MultiBinary.
         extractor: ``"flatten"``, ``"nature_cnn"`` or ``"combined"`` (a Dict: its images through
-            NatureCNNs, the rest flattened, side by side).
+            NatureCNNs, the rest flattened, side by side); ``"custom"``: a torch policy of one's
+            own, of which only what follows it is known.
         cnn_features: Outputs of each NatureCNN.
         share_features_extractor: Whether actor and critic share the extractor.
         normalize_images: Divide images by 255.
@@ -75,6 +76,11 @@ class NetworkSpec:
     squash_output: bool = False
     optimizer: str = "adam"
     optimizer_kwargs: Mapping[str, Any] = field(default_factory=lambda: {"eps": 1e-5})
+
+    @property
+    def is_canonical(self) -> bool:
+        """Whether the whole network is described here, so that every backend can build it."""
+        return self.extractor != "custom"
 
     @cached_property
     def images(self) -> dict[str, spaces.Box]:

@@ -149,4 +149,7 @@ def _jax() -> dict[str, Any]:
 
 def _mlx() -> dict[str, Any]:
     core = importlib.import_module("mlx.core")
-    return _numpy_like(core) | {"stop_gradient": core.stop_gradient}
+    return _numpy_like(core) | {
+        "argmax": lambda x: core.argmax(x, axis=-1).astype(core.int32),  # its own are unsigned
+        "stop_gradient": core.stop_gradient,
+    }

@@ -31,7 +31,12 @@ ALGORITHMS: dict[str, str] = {
 }
 
 # Our own PPO, one name per backend. They read ppo.yml unless they have a file of their own.
-OWN_ALGORITHMS: dict[str, str] = {"ppo_numpy": "sb3_ext:NumpyPPO"}
+OWN_ALGORITHMS: dict[str, str] = {
+    "ppo_jax": "sb3_ext:JaxPPO",
+    "ppo_mlx": "sb3_ext:MlxPPO",
+    "ppo_numpy": "sb3_ext:NumpyPPO",
+    "ppo_torch": "sb3_ext:TorchPPO",
+}
 
 
 def algorithm_names() -> list[str]:

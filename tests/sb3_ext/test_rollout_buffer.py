@@ -132,5 +132,4 @@ def test_other_devices_and_classes_are_refused():
 
     assert our_buffer(Mine) is Mine
     assert our_buffer(None) is RolloutBuffer
-    with pytest.raises(ValueError, match="rollout_buffer_class=list"):
-        our_buffer(list)
+    assert our_buffer(list) is None

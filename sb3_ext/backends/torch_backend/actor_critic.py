@@ -1,0 +1,228 @@
+"""A torch policy behind ``ActorCritic``.
+
+The network is a stable-baselines3 policy, so whatever SB3 takes works here: feature extractors,
+optimizer classes and policies of one's own. Where a policy acts and judges actions as SB3's does,
+actions are drawn from our noise and the mathematics is that of ``functional/``. A policy that does
+it in its own way is asked, as SB3's PPO asks it; its randomness is then torch's.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.policies import ActorCriticPolicy
+
+from sb3_ext.backends.autograd import (
+    AutogradActorCritic,
+    Outputs,
+    loss_of,
+    predictions_of,
+    raise_not_finite,
+)
+from sb3_ext.backends.base import Batch, Rates
+from sb3_ext.backends.parameters import check_names_and_shapes, is_value_parameter
+from sb3_ext.backends.spec import NetworkSpec
+from sb3_ext.backends.torch_backend.policies import canonical_policy
+from sb3_ext.functional.losses import Coefficients, Predictions
+
+__all__ = ["TorchActorCritic"]
+
+
+class TorchActorCritic(AutogradActorCritic):
+    """PPO's network in PyTorch.
+
+    Args:
+        spec: The network to build; for a policy of one's own, what of it is known.
+        parameters: Canonical initial parameters; None: the policy's own.
+        policy: An SB3 policy; None: the one that the spec describes.
+    """
+
+    name = "torch"
+
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        parameters: dict[str, NDArray] | None = None,
+        policy: ActorCriticPolicy | None = None,
+    ) -> None:
+        self.policy = canonical_policy(spec) if policy is None else policy
+        self.names = {name: p for name, p in self.policy.named_parameters()}
+        if parameters is not None:
+            self.load_parameters(parameters)
+        own = type(self.policy)
+        self._asks_policy = any(
+            getattr(own, method) is not getattr(ActorCriticPolicy, method)
+            for method in ("forward", "evaluate_actions", "predict_values")
+        )
+        super().__init__(spec, self.parameters())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # With the policy itself: a copy of a model shares one policy with its network.
+        return type(self), (self.spec, None, self.policy)
+
+    def _on_cpu(self) -> bool:
+        # A layer of one's own can't be foreseen: only what a spec describes is known to NumPy.
+        return self.policy.device.type == "cpu" and self.spec.is_canonical
+
+    @property
+    def _is_twin_old(self) -> bool:
+        return True  # the policy belongs to the user, who may change it at any time
+
+    @_is_twin_old.setter
+    def _is_twin_old(self, value: bool) -> None:
+        pass
+
+    # The network
+
+    def tensor(self, array: NDArray) -> torch.Tensor:
+        """NumPy to torch, on the policy's device."""
+        return torch.as_tensor(array, device=self.policy.device)
+
+    def array(self, tensor: torch.Tensor) -> NDArray:
+        """And back."""
+        return tensor.detach().cpu().numpy()
+
+    def encoded(self, obs: Any) -> Any:
+        """As they are: SB3's policy encodes observations itself."""
+        if isinstance(obs, dict):
+            return {key: self.tensor(part) for key, part in obs.items()}
+        return self.tensor(obs)
+
+    def _network(self, x: Any, actor_only: bool) -> Outputs:
+        policy = self.policy
+        features: Any = policy.extract_features(x)
+        pi_features = vf_features = features
+        if not policy.share_features_extractor:
+            pi_features, vf_features = features
+        latent = policy.mlp_extractor.forward_actor(pi_features)
+        log_std = getattr(policy, "log_std", None)
+        values = None
+        if not actor_only:
+            values = policy.value_net(policy.mlp_extractor.forward_critic(vf_features))[:, 0]
+        return Outputs(policy.action_net(latent), latent, values, log_std)
+
+    def infer(self, x: Any, actor_only: bool) -> Outputs:
+        """A forward pass without a gradient."""
+        with torch.no_grad():
+            return self._network(x, actor_only)
+
+    def act(self, obs: Any, noise: NDArray | None) -> NDArray:
+        """Actions ``[B, ...]``; a policy that acts in its own way draws its own noise."""
+        if not self._asks_policy:
+            return super().act(obs, noise)
+        with torch.no_grad():
+            actions = self.policy(self.encoded(obs), deterministic=noise is None)[0]
+        return self._as_actions(actions)
+
+    def predictions(self, x: Any, actions: torch.Tensor) -> Predictions:
+        """What the policy says of given actions."""
+        if not self._asks_policy:
+            return predictions_of(self.xp, self.spec, self._network(x, False), actions)
+        values, log_prob, entropy = self.policy.evaluate_actions(x, actions)
+        return Predictions(log_prob, entropy, values.flatten())
+
+    def judge(self, x: Any, actions: torch.Tensor) -> Predictions:
+        """The same without a gradient."""
+        with torch.no_grad():
+            return self.predictions(x, actions)
+
+    # The update
+
+    def loss_and_grad(self, minibatch: Batch, coefs: Coefficients) -> tuple[Predictions, Any]:
+        """Forward, and backward by autograd; a parameter without a part in it has None."""
+        batch = self.minibatch_tensors(minibatch)
+        predictions = self.predictions(batch.obs, batch.actions)  # type: ignore[arg-type]
+        loss = loss_of(self.xp, predictions, batch, coefs)
+        wanted = [p for p in self.names.values() if p.requires_grad]
+        found = iter(torch.autograd.grad(loss, wanted, allow_unused=True))
+        gradient = [next(found) if p.requires_grad else None for p in self.names.values()]
+        return Predictions(*(None if p is None else self.array(p) for p in predictions)), gradient
+
+    def named_gradients(self, gradient: Any) -> dict[str, NDArray]:
+        """A gradient under the parameters' names."""
+        return {
+            name: np.zeros(p.shape, np.float32) if g is None else self.array(g).copy()
+            for (name, p), g in zip(self.names.items(), gradient, strict=True)
+        }
+
+    def combine(self, total: Any, gradient: Any, weight: float) -> Any:
+        """``total + weight * gradient``."""
+        if total is None:
+            return [None if g is None else g * weight for g in gradient]
+        return [None if g is None else t + g * weight for t, g in zip(total, gradient, strict=True)]
+
+    def apply_gradients(self, gradient: Any, learning_rate: Rates, max_grad_norm: Rates) -> float:
+        """Clip by the norm and step."""
+        present = [g for g in gradient if g is not None]
+        norm = float(torch.nn.utils.get_total_norm(present))
+        if not np.isfinite(norm):
+            raise_not_finite(self.named_gradients(gradient))
+        if learning_rate.value is None:
+            self._step(gradient, learning_rate.policy, max_grad_norm.policy)
+            return norm
+        # One optimizer with one state for each parameter: two steps, each of its own parameters.
+        assert max_grad_norm.value is not None
+        for is_value, rate, limit in (
+            (False, learning_rate.policy, max_grad_norm.policy),
+            (True, learning_rate.value, max_grad_norm.value),
+        ):
+            part = [
+                g if is_value_parameter(name) == is_value else None
+                for name, g in zip(self.names, gradient, strict=True)
+            ]
+            self._step(part, rate, limit)
+        return norm
+
+    def _step(self, gradient: list[Any], learning_rate: float, max_grad_norm: float) -> None:
+        for p, g in zip(self.names.values(), gradient, strict=True):
+            p.grad = g
+        torch.nn.utils.clip_grad_norm_(self.names.values(), max_grad_norm)
+        optimizer = self.policy.optimizer
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+        optimizer.step()
+
+    # Canonical dictionaries
+
+    def parameters(self) -> dict[str, NDArray]:
+        """Copies of the parameters."""
+        return {name: self.array(p).copy() for name, p in self.names.items()}
+
+    def load_parameters(self, parameters: dict[str, NDArray]) -> None:
+        """Set all parameters."""
+        expected = {name: tuple(p.shape) for name, p in self.names.items()}
+        check_names_and_shapes(expected, parameters)
+        with torch.no_grad():
+            for name, p in self.names.items():
+                p.copy_(torch.as_tensor(np.asarray(parameters[name])))
+
+    def optimizer_state(self) -> dict[str, Any]:
+        """``{"step": int, moment: {name: array}}``; parameters never moved have moments of 0."""
+        result: dict[str, Any] = {"step": 0}
+        states = self.policy.optimizer.state
+        moments = {
+            key for state in states.values() for key, v in state.items() if v is not None
+        } - {"step"}
+        for key in sorted(moments):
+            result[key] = {
+                name: self.array(states[p][key]).copy()
+                if key in states.get(p, {})
+                else np.zeros(p.shape, np.float32)
+                for name, p in self.names.items()
+            }
+        result["step"] = max([int(state.get("step", 1)) for state in states.values()], default=0)
+        return result
+
+    def load_optimizer_state(self, state: dict[str, Any]) -> None:
+        """Set what :meth:`optimizer_state` gave."""
+        optimizer = self.policy.optimizer
+        optimizer.state.clear()
+        moments = [key for key in state if key != "step"]
+        for name, p in self.names.items() if moments else ():
+            entry: dict[str, Any] = {
+                key: torch.as_tensor(np.array(state[key][name]), device=p.device) for key in moments
+            }
+            if "exp_avg" in moments:
+                entry = {"step": torch.tensor(float(state["step"])), **entry}
+            optimizer.state[p] = entry
