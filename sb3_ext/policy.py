@@ -22,7 +22,7 @@ from sb3_ext.backends.options import NeedsTorchError, custom_spec, network_spec
 from sb3_ext.backends.parameters import aliases, initialize
 from sb3_ext.backends.sb3_format import OptimizerFace, sb3_policy_kwargs
 from sb3_ext.functional import noise
-from sb3_ext.rollout_buffer import as_network_actions
+from sb3_ext.rollout_buffer import all_finite, as_network_actions
 
 __all__ = [
     "ActorCriticCnnPolicy",
@@ -60,7 +60,9 @@ class ActorCriticPolicy(sb3.BasePolicy):
         noise_seed: int = 0,
         **policy_kwargs: Any,
     ) -> None:
-        self._constructor = {"backend": backend, "noise_seed": noise_seed, **policy_kwargs}
+        self._constructor = dict(policy_kwargs)
+        if backend != "numpy":
+            self._constructor["backend"] = backend
         policy_kwargs.setdefault("features_extractor_class", self.default_extractor)
         extensions = PPOExtensions.of(extensions)
         spec = network_spec(observation_space, action_space, extensions, **policy_kwargs)
@@ -70,9 +72,12 @@ class ActorCriticPolicy(sb3.BasePolicy):
             normalize_images=spec.normalize_images,
             squash_output=spec.squash_output,
         )
-        self._constructor["extensions"] = extensions.changed()
+        if changed := extensions.changed():
+            self._constructor["extensions"] = changed
         self.spec = spec
         self.use_sde = spec.use_sde
+        self.share_features_extractor = spec.share_features_extractor
+        self.ortho_init, self.log_std_init = spec.ortho_init, spec.log_std_init
         self.net_arch = {"pi": list(spec.pi), "vf": list(spec.vf)}
         self.features_dim = spec.n_features
         self.noise_seed = noise_seed
@@ -115,6 +120,8 @@ class ActorCriticPolicy(sb3.BasePolicy):
 
     def _act(self, obs: Any, deterministic: bool) -> NDArray:
         rows = _arrays(obs)
+        if not all_finite(rows):
+            raise ValueError("the observation has a NaN or an infinity in it")
         n_rows = len(next(iter(rows.values())) if isinstance(rows, dict) else rows)
         return self.backend.act(rows, None if deterministic else self._draw(n_rows))
 
@@ -142,7 +149,7 @@ class ActorCriticPolicy(sb3.BasePolicy):
         self, obs: Any, actions: Any
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Values ``[B, 1]``, log-probabilities and entropies ``[B]``, without gradients."""
-        rows = as_network_actions(np.asarray(actions), self.action_space)
+        rows = as_network_actions(_arrays(actions), self.action_space)
         result = self.backend.evaluate(_arrays(obs), rows)
         entropy = None if result.entropy is None else torch.as_tensor(result.entropy)
         return (
@@ -201,8 +208,8 @@ class ActorCriticPolicy(sb3.BasePolicy):
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> None:
-        """Set parameters by SB3's names.
+    ) -> Any:
+        """Set parameters by SB3's names; returns the missing and the unexpected ones.
 
         Raises:
             RuntimeError: a shape differs; or, if ``strict``, a name is missing or unknown.
@@ -227,14 +234,19 @@ class ActorCriticPolicy(sb3.BasePolicy):
         if problems:
             raise RuntimeError("Error(s) in loading state_dict: " + " ".join(problems))
         self.backend.load_parameters(current)
+        return torch.nn.modules.module._IncompatibleKeys(missing, unknown)
 
     def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """Names and copies of the parameters, in the order of SB3's optimizer."""
-        for name, value in self.backend.parameters().items():
+        """Names and parameters in the order of SB3's optimizer.
+
+        With the NumPy backend they share its memory: changes in place reach the network. JAX's and
+        MLX's arrays can't be changed: there they are copies.
+        """
+        for name, value in self.backend.live_parameters().items():
             yield name, torch.nn.Parameter(torch.as_tensor(value), requires_grad=False)
 
     def parameters(self, recurse: bool = True) -> Iterator[Any]:
-        """Copies of the parameters."""
+        """The parameters, as :meth:`named_parameters` gives them."""
         return (parameter for _, parameter in self.named_parameters())
 
     def load_from_vector(self, vector: NDArray) -> None:
@@ -248,11 +260,17 @@ class ActorCriticPolicy(sb3.BasePolicy):
         self.backend.load_parameters(current)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
+        """SB3's arguments, and of ours those that differ from the default: SB3 opens the rest."""
         return {
             "observation_space": self.observation_space,
             "action_space": self.action_space,
-            **self._constructor,
+            "lr_schedule": self._dummy_schedule,
+            **sb3_policy_kwargs(self._constructor),
         }
+
+    def set_noise_seed(self, seed: int) -> None:
+        """Begin ``predict``'s noise anew."""
+        self.noise_seed, self.n_draws, self._exploration = seed, 0, None
 
 
 class ActorCriticCnnPolicy(ActorCriticPolicy):
@@ -358,5 +376,5 @@ def env_actions(policy: sb3.BasePolicy, actions: NDArray) -> NDArray:
 def _arrays(obs: Any) -> Any:
     """Tensors (or arrays) as arrays."""
     if isinstance(obs, Mapping):
-        return {key: np.asarray(value) for key, value in obs.items()}
-    return np.asarray(obs)
+        return {key: _arrays(value) for key, value in obs.items()}
+    return obs.detach().cpu().numpy() if isinstance(obs, torch.Tensor) else np.asarray(obs)

@@ -56,6 +56,7 @@ from sb3_ext.rollout_buffer import (
     all_finite,
     as_one_step,
     check_finite,
+    check_finite_ends,
     our_buffer,
     rows_of,
     rows_of_samples,
@@ -220,22 +221,26 @@ class PPO(BaseAlgorithm):
         self._kept: deque[Batch] = deque(kept, maxlen=self.extensions.n_rollouts_kept)
 
     def _make_buffer(self) -> None:
-        size = (self.n_steps, self.observation_space, self.action_space)
-        options: Any = {"gamma": self.gamma, "gae_lambda": self.gae_lambda, "n_envs": self.n_envs}
+        sizes: Any = {
+            "buffer_size": self.n_steps,
+            "observation_space": self.observation_space,
+            "action_space": self.action_space,
+            "gamma": self.gamma,
+            "gae_lambda": self.gae_lambda,
+            "n_envs": self.n_envs,
+        }
         cls = our_buffer(self.rollout_buffer_class)
         if cls is None and not hasattr(self.rollout_buffer_class, "compute_returns_and_advantage"):
             name = getattr(self.rollout_buffer_class, "__qualname__", self.rollout_buffer_class)
             raise ValueError(f"rollout_buffer_class={name} is no rollout buffer")
         self.rollout_buffer_class = cls or self.rollout_buffer_class
         # Another class is filled from ours at the end of each rollout.
-        self._collected = (cls or RolloutBuffer)(
-            *size, **options, **(self.rollout_buffer_kwargs if cls else {})
-        )
-        self.rollout_buffer = self._collected
+        options = self.rollout_buffer_kwargs
+        self._collected = RolloutBuffer(**sizes) if cls is None else cls(**sizes, **options)
+        self.rollout_buffer: Any = self._collected
         if cls is None:
-            self.rollout_buffer = self.rollout_buffer_class(  # type: ignore[misc]
-                *size, device=self.device, **options, **self.rollout_buffer_kwargs
-            )
+            theirs: Any = self.rollout_buffer_class
+            self.rollout_buffer = theirs(**sizes, device=self.device, **options)
 
     def _make_policy(self) -> None:
         own, name = self.own_backend, self.backend
@@ -283,6 +288,8 @@ class PPO(BaseAlgorithm):
         super().set_random_seed(seed)
         if seed is not None:
             self._noise_seed = int(seed) % 2**63
+            if isinstance(self.__dict__.get("policy"), ActorCriticPolicy):
+                self.policy.set_noise_seed(self._noise_seed)
         elif self._noise_seed < 0:
             # SB3 without a seed obeys the global generator, which RL Zoo seeds.
             self._noise_seed = int(np.random.randint(2**31))  # noqa: NPY002
@@ -312,7 +319,8 @@ class PPO(BaseAlgorithm):
         truncations: list[tuple[int, int, Any]] = []  # (step, row, terminal observation)
         callback.on_rollout_start()
         for n_steps in range(n_rollout_steps):
-            actions = act(n_steps, self._last_obs)
+            obs: Any = self._last_obs
+            actions = act(n_steps, obs)
             clipped_actions = env_actions(self.policy, actions)
             new_obs, rewards, dones, infos = self._step(env, clipped_actions)
             self.num_timesteps += env.num_envs
@@ -322,13 +330,15 @@ class PPO(BaseAlgorithm):
                 return False
             self._update_info_buffer(infos, dones)
             starts = self._last_episode_starts
-            rollout_buffer.put(self._last_obs, actions, rewards, starts)  # type: ignore[arg-type]
+            rollout_buffer.put(obs, actions, rewards, starts)  # type: ignore[arg-type]
             if dones.any():
                 truncations += truncated(n_steps, dones, infos)
             self._last_obs, self._last_episode_starts = new_obs, dones
         values = self._finish_rollout(rollout_buffer, truncations, dones)
         if given is not rollout_buffer:
             rollout_buffer.copy_into(given, values, dones)
+        log_probs = torch.as_tensor(rollout_buffer.log_probs[-1].copy())
+        obs_tensor = obs_as_tensor(obs, self.device)
         self._show(callback, locals())
         callback.on_rollout_end()
         return True
@@ -371,12 +381,12 @@ class PPO(BaseAlgorithm):
         """What SB3 computes at every step, for those who look at it."""
 
         def predictions(seen: Any) -> Any:
-            return self.actor_critic.evaluate(self._last_obs, seen["actions"])
+            return self.actor_critic.evaluate(seen["obs"], seen["actions"])
 
         return {
             "values": lambda seen: torch.as_tensor(predictions(seen).values[:, None]),
             "log_probs": lambda seen: torch.as_tensor(predictions(seen).log_prob),
-            "obs_tensor": lambda seen: obs_as_tensor(self._last_obs, self.device),  # type: ignore[arg-type]
+            "obs_tensor": lambda seen: obs_as_tensor(seen["obs"], self.device),
         }
 
     def _finish_rollout(
@@ -392,6 +402,7 @@ class PPO(BaseAlgorithm):
         buffer.store_predictions(predictions.values, predictions.log_prob)
         if truncations:  # what lies beyond a time limit is worth gamma V(terminal observation)
             steps, columns, observations = zip(*truncations, strict=True)
+            check_finite_ends(truncations, buffer, now)
             worth = backend.values(stack(observations))
             buffer.rewards[list(steps), list(columns)] += self.gamma * worth
         last_values = backend.values(self._last_obs)

@@ -1,6 +1,6 @@
 """The rollout: what was collected since the last update, in SB3's names and shapes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ __all__ = [
     "as_network_actions",
     "as_one_step",
     "check_finite",
+    "check_finite_ends",
     "our_buffer",
     "rows_of",
     "rows_of_samples",
@@ -198,7 +199,8 @@ class RolloutBuffer:
 def _shape(space: spaces.Space) -> tuple[int, ...]:
     if isinstance(space, spaces.Discrete):
         return (1,)
-    assert space.shape is not None, f"{space} has no shape"
+    if space.shape is None:
+        raise NotImplementedError(f"no rollout holds a {type(space).__name__} space")
     return space.shape
 
 
@@ -287,6 +289,31 @@ class StepLocals(dict[str, Any]):
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or name in self.makers
 
+    # A copy has everything: dict(locals), {**locals} and locals.copy() go through these.
+
+    def __iter__(self) -> Iterator[str]:
+        yield from super().__iter__()
+        yield from [name for name in self.makers if not super(StepLocals, self).__contains__(name)]
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def keys(self) -> Any:
+        """All names."""
+        return KeysView(self)
+
+    def values(self) -> Any:
+        """All values."""
+        return ValuesView(self)
+
+    def items(self) -> Any:
+        """All names with their values."""
+        return ItemsView(self)
+
+    def copy(self) -> dict[str, Any]:
+        """A plain dict of all of them."""
+        return {name: self[name] for name in list(self)}
+
 
 def our_buffer(cls: type | None) -> type[RolloutBuffer] | None:
     """Our class for None or SB3's own; one derived from ours stays; None: it's somebody else's."""
@@ -314,6 +341,7 @@ def all_finite(array: Any) -> bool:
     """Whether no number of an array, or of a dict of arrays, is NaN or infinite."""
     if isinstance(array, dict):
         return all(map(all_finite, array.values()))
+    array = np.asarray(array)
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
@@ -344,3 +372,19 @@ def check_finite(source: str, numbers: Any, num_timesteps: int) -> None:
         step, row = np.argwhere(~np.isfinite(array))[0, :2]
         at = num_timesteps - (array.shape[0] - 1 - step) * array.shape[1]
         raise FloatingPointError(f"the {source} of env {row} is not finite at step {at}")
+
+
+def check_finite_ends(
+    truncations: list[tuple[int, int, Any]], buffer: RolloutBuffer, num_timesteps: int
+) -> None:
+    """The same of the observations ``(step, row, observation)`` that truncated episodes ended with.
+
+    Raises:
+        FloatingPointError: it names the env and the step.
+    """
+    for step, row, obs in truncations:
+        if not all_finite(obs):
+            at = num_timesteps - (buffer.buffer_size - 1 - step) * buffer.n_envs
+            raise FloatingPointError(
+                f"the terminal observation of env {row} is not finite at step {at}"
+            )

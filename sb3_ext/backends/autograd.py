@@ -97,8 +97,9 @@ def raise_not_finite(gradients: Mapping[str, NDArray]) -> NoReturn:
 class AutogradActorCritic(ActorCritic):
     """The part of a backend that doesn't depend on how its framework trains.
 
-    On a CPU a network without convolutions acts through the NumPy backend with the same
-    parameters: for the few rows of an env step, a framework's calls cost more than the arithmetic.
+    A network without convolutions acts through the NumPy backend with the same parameters: for the
+    few rows of an env step, a framework's calls (and a GPU's transfers) cost more than the
+    arithmetic.
 
     Args:
         spec: The network to build.
@@ -109,14 +110,14 @@ class AutogradActorCritic(ActorCritic):
         super().__init__(spec, parameters)
         self.xp = namespace(self.name)
         self._twin: NumpyActorCritic | None = None
-        if self._on_cpu() and not spec.images:
+        if self._acts_in_numpy():
             self._twin = NumpyActorCritic(spec, parameters)
         self._is_twin_old = True
 
     # What a framework gives
 
-    def _on_cpu(self) -> bool:
-        return True
+    def _acts_in_numpy(self) -> bool:
+        return not self.spec.images
 
     @abstractmethod
     def tensor(self, array: NDArray) -> Array:

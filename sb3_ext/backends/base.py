@@ -229,6 +229,10 @@ class ActorCritic(ABC):
     def parameters(self) -> dict[str, NDArray]:
         """Copies of the parameters under their canonical names."""
 
+    def live_parameters(self) -> dict[str, NDArray]:
+        """The parameters themselves where they can be written to, else copies."""
+        return self.parameters()
+
     @abstractmethod
     def load_parameters(self, parameters: dict[str, NDArray]) -> None:
         """Set all parameters. Raises KeyError or ValueError if names or shapes differ."""

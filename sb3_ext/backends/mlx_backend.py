@@ -156,11 +156,12 @@ def _from_numpy(array: NDArray) -> mx.array:
 
 def _to_numpy(array: mx.array) -> NDArray:
     """A copy: what NumPy makes of an MLX array by itself shares its memory."""
-    return np.array(array.transpose(0, 3, 1, 2) if array.ndim == 4 else array)
+    return np.array(array.transpose(0, 3, 1, 2) if array.ndim == 4 else array, order="C")
 
 
 # One optimizer step, as a pure function. Parameters and gradients are flat dictionaries here, under
-# canonical names: MLX takes them for trees too.
+# canonical names. MLX takes them for trees too, and unlike `tree_unflatten` and `MultiOptimizer`
+# they don't stumble over a camera that is called "0" or "front.left".
 
 
 def _named(tree: Any) -> Named:
@@ -215,7 +216,7 @@ def _step(
 
 
 class MlxActorCritic(AutogradActorCritic):
-    """PPO's network in MLX.
+    """PPO's network in MLX, on its default device; without convolutions it acts in NumPy on any.
 
     Only the optimizer's step is compiled. On a CPU that means running g++ for every new kernel: the
     step's few serve all networks, but each network's gradient would need a dozen of its own.
@@ -231,6 +232,7 @@ class MlxActorCritic(AutogradActorCritic):
         super().__init__(spec, parameters)
         self.shapes = shapes(spec)
         self.network = Network(spec)
+        self._states: dict[str, Any] = {}  # of the policy's and of the value function's optimizer
         self.load_parameters(parameters)
         self.load_optimizer_state({"step": 0})
 
@@ -318,7 +320,7 @@ class MlxActorCritic(AutogradActorCritic):
     def load_optimizer_state(self, state: dict[str, Any]) -> None:
         """Set what :meth:`optimizer_state` gave."""
         step = max(int(state["step"]), int("momentum_buffer" in state))
-        self._states: dict[str, Any] = {}
+        self._states = {}
         for own, part in _parts(_named(self.network.parameters())).items():
             optimizer = _optimizer(self.spec)
             optimizer.init(part)

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-__all__ = ["encode", "encoded_size", "is_image"]
+__all__ = ["encode", "encoded_size", "is_image", "refuse_many_axes"]
 
 
 def is_image(space: spaces.Space, already_normalized: bool = False) -> bool:
@@ -32,10 +32,21 @@ def encoded_size(space: spaces.Space) -> int:
     if isinstance(space, spaces.Discrete):
         return int(space.n)
     if isinstance(space, spaces.MultiDiscrete):
+        refuse_many_axes(space)
         return int(np.sum(space.nvec))
     if isinstance(space, spaces.Box | spaces.MultiBinary):
         return int(np.prod(space.shape))
     raise NotImplementedError(f"no network reads a {type(space).__name__} observation")
+
+
+def refuse_many_axes(space: spaces.Space) -> None:
+    """As SB3, for MultiDiscrete and MultiBinary.
+
+    Raises:
+        NotImplementedError: the space has more than one axis.
+    """
+    if space.shape is not None and len(space.shape) > 1:
+        raise NotImplementedError(f"{space} has several axes: flatten it")
 
 
 def encode(

@@ -6,6 +6,7 @@ files can say ``tanh``, ``sgd`` or ``nature_cnn`` instead.
 
 import warnings
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 from gymnasium import spaces
@@ -67,9 +68,9 @@ def _widths(name: str, widths: Any) -> tuple[int, ...]:
     if not isinstance(widths, Sequence) or isinstance(widths, str):
         raise ValueError(f"policy_kwargs: net_arch[{name!r}] must be a list, not {widths!r}")
     for width in widths:
-        if not isinstance(width, int) or isinstance(width, bool) or width < 1:
+        if not isinstance(width, Integral) or isinstance(width, bool) or width < 1:
             raise ValueError(f"policy_kwargs: net_arch has a layer of {width!r} units")
-    return tuple(widths)
+    return tuple(map(int, widths))
 
 
 def _towers(net_arch: Any, extractor: str) -> tuple[tuple[int, ...], tuple[int, ...]]:

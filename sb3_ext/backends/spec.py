@@ -7,7 +7,7 @@ from typing import Any
 
 from gymnasium import spaces
 
-from sb3_ext.backends.observations import encoded_size, is_image
+from sb3_ext.backends.observations import encoded_size, is_image, refuse_many_axes
 from sb3_ext.functional.distributions import (
     Bernoulli,
     Categorical,
@@ -114,6 +114,8 @@ class NetworkSpec:
     def distribution(self) -> ActionDistribution:
         """The action distribution, by action space."""
         space = self.action_space
+        if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary):
+            refuse_many_axes(space)
         if isinstance(space, spaces.Discrete):
             return Categorical(int(space.n))
         if isinstance(space, spaces.MultiDiscrete):

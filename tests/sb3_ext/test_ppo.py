@@ -14,6 +14,7 @@ import pytest
 import stable_baselines3
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.buffers import RolloutBuffer as Sb3Buffer
 from stable_baselines3.common.callbacks import (
     BaseCallback,
     CallbackList,
@@ -25,6 +26,8 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.envs import FakeImageEnv, SimpleMultiObsEnv
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.policies import ActorCriticPolicy as Sb3Policy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_ext import PPO, JaxPPO, MlxPPO, NumpyPPO, PPOExtensions, TorchPPO
@@ -771,3 +774,174 @@ def test_register():
     sb3_ext.register()
     assert rl_zoo3.ALGOS["ppo_numpy"] is NumpyPPO
     assert "ppo_numpy" in hyperparams_opt.HYPERPARAMS_SAMPLER
+
+
+@pytest.mark.parametrize("name", ["torch", "jax", "mlx"])
+def test_one_backend_loads_one_framework(name):
+    if name not in INSTALLED:
+        pytest.skip(f"{name} is not installed")
+    others = {"torch", "jax", "mlx"} - {name, "torch"}  # SB3 always brings torch
+    program = f"""
+import sys, sb3_ext.backends as b
+if {name!r} != "torch":
+    b.backend_class({name!r})
+    assert "torch" not in sys.modules, "torch"
+else:
+    b.backend_class("torch")
+loaded = {others!r} & set(sys.modules)
+assert not loaded, loaded
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+# What a torch policy brings along, taken by the torch backend as SB3's PPO takes it
+
+
+class OwnExtractor(BaseFeaturesExtractor):
+    def __init__(self, observation_space, features_dim=7):
+        super().__init__(observation_space, features_dim)
+        self.layer = torch.nn.Linear(observation_space.shape[0], features_dim)
+
+    def forward(self, observations):
+        return torch.nn.functional.gelu(self.layer(observations))
+
+
+class OwnPolicy(Sb3Policy):
+    """Plays another way than SB3's: half as boldly."""
+
+    def evaluate_actions(self, obs, actions):
+        values, log_prob, entropy = super().evaluate_actions(obs, actions)
+        return values, log_prob * 0.5, entropy
+
+    def forward(self, obs, deterministic=False):
+        actions, values, log_prob = super().forward(obs, deterministic)
+        return actions * 0.5, values, log_prob
+
+
+class OwnBuffer(Sb3Buffer):
+    n_got = 0
+
+    def get(self, batch_size=None):
+        OwnBuffer.n_got += 1
+        yield from super().get(batch_size)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"policy_kwargs": {"features_extractor_class": OwnExtractor}},
+        {
+            "policy_kwargs": {
+                "features_extractor_class": OwnExtractor,
+                "features_extractor_kwargs": {"features_dim": 5},
+                "share_features_extractor": False,
+                "activation_fn": torch.nn.GELU,
+                "optimizer_class": torch.optim.RMSprop,
+            }
+        },
+        {"policy_kwargs": {"optimizer_class": torch.optim.AdamW}, "use_sde": True},
+        {"policy_kwargs": {"features_extractor_class": OwnExtractor}, "use_sde": True},
+        {"policy": OwnPolicy},
+        {"rollout_buffer_class": OwnBuffer},
+        {"rollout_buffer_class": OwnBuffer, "action": "discrete", "target_kl": 0.01},
+    ],
+)
+def test_torch_takes_what_sb3_takes(options, tmp_path):
+    model = make(**options)  # backend="auto"
+    assert model.actor_critic.name == "torch"
+    before = {name: p.detach().clone() for name, p in model.policy.named_parameters()}
+    OwnBuffer.n_got = 0
+    model.learn(128)
+    moved = [name for name, p in model.policy.named_parameters() if (p != before[name]).any()]
+    assert len(moved) == len(before)
+    if "rollout_buffer_class" in options:
+        assert OwnBuffer.n_got >= 2
+        assert isinstance(model.rollout_buffer, OwnBuffer)
+    if "policy" in options:
+        assert isinstance(model.policy, OwnPolicy)
+    model.save(tmp_path / "model")
+    obs = model.env.reset()
+    expected, _ = model.predict(obs, deterministic=True)
+    for cls in (PPO, stable_baselines3.PPO):
+        again = cls.load(tmp_path / "model", device="cpu")
+        np.testing.assert_allclose(again.predict(obs, deterministic=True)[0], expected, atol=1e-6)
+    twin = copy.deepcopy(model) if "use_sde" not in options else model
+    assert twin.actor_critic.policy is twin.policy
+
+
+# What else SB3's users do
+
+
+def test_parameters_can_be_changed_in_place():
+    model = make(backend="numpy")
+    with torch.no_grad():
+        for parameter in model.policy.parameters():
+            parameter.zero_()
+    assert all((value == 0).all() for value in model.actor_critic.parameters().values())
+    obs = model.env.reset()
+    assert (model.predict(obs, deterministic=True)[0] == 0).all()
+
+
+def test_locals_at_the_end_of_a_rollout_are_the_last_steps():
+    class Look(BaseCallback):
+        def _on_step(self):
+            self.seen = dict(self.locals)
+            assert {"values", "log_probs", "obs_tensor"} <= self.seen.keys()
+            return True
+
+        def _on_rollout_end(self):
+            for name in ("log_probs", "obs_tensor"):
+                assert torch.allclose(self.locals[name], self.seen[name], atol=1e-6), name
+            assert len(self.locals["values"]) == 2
+
+    make(action="discrete").learn(64, callback=Look())
+
+
+def test_reseeding_repeats_predictions():
+    model = make(backend="numpy")
+    obs = model.env.reset()
+    drawn = []
+    for _ in range(2):
+        model.set_random_seed(7)
+        drawn.append([model.predict(obs)[0] for _ in range(5)])
+    np.testing.assert_array_equal(*drawn)
+
+
+def test_predict_refuses_nan():
+    with pytest.raises(ValueError, match="NaN"):
+        make().predict(np.full(3, np.nan, np.float32))
+
+
+def test_nan_at_a_time_limit_is_named():
+    env = make_vec_env(lambda: gym.wrappers.TimeLimit(EndsInNan(BOX, ACTIONS["box"]), 5), 2)
+    with pytest.raises(FloatingPointError, match=r"terminal observation of env 0.*at step 10"):
+        PPO("MlpPolicy", env, **SHORT).learn(64)
+
+
+class EndsInNan(AnyEnv):
+    def step(self, action):
+        obs, *rest = super().step(action)
+        return np.full_like(obs, np.nan) if self.t == 5 else obs, *rest
+
+
+@pytest.mark.parametrize(
+    "space", [spaces.MultiBinary((2, 2)), spaces.MultiDiscrete([[2, 3], [2, 2]])]
+)
+def test_several_axes_of_discrete_actions_are_refused(space):
+    with pytest.raises(NotImplementedError, match="flatten it"):
+        PPO("MlpPolicy", DummyVecEnv([lambda: AnyEnv(BOX, space)]), **SHORT)
+
+
+def test_a_policy_file_opens_in_sb3(tmp_path):
+    model = make(
+        backend="numpy", policy_kwargs={"activation_fn": "relu", "net_arch": [np.int64(8)]}
+    )
+    model.policy.save(tmp_path / "policy.pth")
+    obs = model.env.reset()
+    expected = model.predict(obs, deterministic=True)[0]
+    theirs = Sb3Policy.load(tmp_path / "policy.pth", device="cpu")
+    np.testing.assert_allclose(theirs.predict(obs, deterministic=True)[0], expected, atol=1e-6)
+    actions, *_ = theirs.forward(torch.as_tensor(obs))
+    assert actions.requires_grad
+    model.policy.evaluate_actions(torch.as_tensor(obs), actions)
+    assert model.policy.load_state_dict(theirs.state_dict()).missing_keys == []

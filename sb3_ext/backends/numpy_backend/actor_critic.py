@@ -176,6 +176,10 @@ class NumpyActorCritic(ActorCritic):
         """Copies of the parameters."""
         return self.network.params.copy()
 
+    def live_parameters(self) -> dict[str, NDArray]:
+        """The parameters themselves: views into the network's vector."""
+        return self.network.params.views
+
     def load_parameters(self, parameters: dict[str, NDArray]) -> None:
         """Set all parameters."""
         self.network.params.load(parameters)

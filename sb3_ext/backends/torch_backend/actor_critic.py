@@ -61,9 +61,10 @@ class TorchActorCritic(AutogradActorCritic):
         # With the policy itself: a copy of a model shares one policy with its network.
         return type(self), (self.spec, None, self.policy)
 
-    def _on_cpu(self) -> bool:
+    def _acts_in_numpy(self) -> bool:
         # A layer of one's own can't be foreseen: only what a spec describes is known to NumPy.
-        return self.policy.device.type == "cpu" and self.spec.is_canonical
+        canonical = self.spec.is_canonical and not self._asks_policy
+        return canonical and self.policy.device.type == "cpu" and super()._acts_in_numpy()
 
     @property
     def _is_twin_old(self) -> bool:
