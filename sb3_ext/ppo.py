@@ -331,7 +331,7 @@ class PPO(BaseAlgorithm):
             self._update_info_buffer(infos, dones)
             starts = self._last_episode_starts
             rollout_buffer.put(obs, actions, rewards, starts)  # type: ignore[arg-type]
-            if dones.any():
+            if np.count_nonzero(dones):
                 truncations += truncated(n_steps, dones, infos)
             self._last_obs, self._last_episode_starts = new_obs, dones
         values = self._finish_rollout(rollout_buffer, truncations, dones)

@@ -47,7 +47,7 @@ _XP = namespace("jax")
 
 
 class Linear(eqx.Module):
-    """``x W^T + b``."""
+    """``x W + b``; W lies ``[in, out]``, in which order XLA multiplies it faster on a CPU."""
 
     weight: Any
     bias: Any
@@ -56,7 +56,22 @@ class Linear(eqx.Module):
         self.weight, self.bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return x @ self.weight.T + self.bias
+        return x @ self.weight + self.bias
+
+
+class Convolution(Linear):
+    """``[B, C, H, W]``; the kernel lies ``[out, in, size, size]``."""
+
+    stride: int = eqx.field(static=True)
+
+    def __init__(self, parameters: Mapping[str, Any], name: str, stride: int) -> None:
+        super().__init__(parameters, name)
+        self.stride = stride
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        strides = (self.stride, self.stride)
+        y = jax.lax.conv_general_dilated(x, self.weight, strides, "VALID")
+        return y + self.bias[:, None, None]
 
 
 class Tower(eqx.Module):
@@ -80,20 +95,22 @@ class Tower(eqx.Module):
 class NatureCNN(eqx.Module):
     """Three convolutions and a linear layer, a ReLU after each (Mnih et al. 2015)."""
 
-    convolutions: list[Linear]
+    convolutions: list[Convolution]
     linear: Linear
     scale: float = eqx.field(static=True)
 
     def __init__(self, parameters: Mapping[str, Any], name: str, scale: float) -> None:
-        self.convolutions = [Linear(parameters, f"{name}cnn.{2 * k}") for k in range(3)]
+        self.convolutions = [
+            Convolution(parameters, f"{name}cnn.{2 * k}", stride)
+            for k, (_, _, stride) in enumerate(NATURE_CNN)
+        ]
         self.linear = Linear(parameters, f"{name}linear.0")
         self.scale = scale
 
     def __call__(self, x: jax.Array) -> jax.Array:
         x = x.astype(jnp.float32) * self.scale
-        for kernel, (_, _, stride) in zip(self.convolutions, NATURE_CNN, strict=True):
-            x = jax.lax.conv_general_dilated(x, kernel.weight, (stride, stride), "VALID")
-            x = jax.nn.relu(x + kernel.bias[:, None, None])
+        for convolution in self.convolutions:
+            x = jax.nn.relu(convolution(x))
         return jax.nn.relu(self.linear(x.reshape(len(x), -1)))
 
 
@@ -258,14 +275,27 @@ class JaxActorCritic(AutogradActorCritic):
 
     def _set(self, parameters: Mapping[str, Any], optimizer: Any = None) -> None:
         check_names_and_shapes(self.shapes, parameters)
-        leaves = [jnp.array(parameters[name], jnp.float32) for name in self.names]
-        network = jax.tree.unflatten(self.structure, leaves)
+        network = self._tree(parameters)
         self.learner = Learner(network, optimizer or self.transform.init(network))
         self._is_twin_old = True
 
+    def _tree(self, named: Mapping[str, Any]) -> Network:
+        """Canonical arrays in the network's place; its linear weights lie the other way round."""
+        leaves = [
+            jnp.array(
+                np.asarray(named[name]).T if _turned(name, self.shapes) else named[name],
+                jnp.float32,
+            )
+            for name in self.names
+        ]
+        return jax.tree.unflatten(self.structure, leaves)
+
     def _named(self, tree: Any) -> dict[str, NDArray]:
         found = dict(zip(self.names, jax.tree.leaves(tree), strict=True))
-        return {name: np.array(found[name]) for name in self.shapes}
+        return {
+            name: np.array(found[name].T if _turned(name, self.shapes) else found[name], order="C")
+            for name in self.shapes
+        }
 
     def tensor(self, array: NDArray) -> jax.Array:
         """NumPy to JAX."""
@@ -308,8 +338,13 @@ class JaxActorCritic(AutogradActorCritic):
         settings: UpdateSettings,
         order: Callable[[int], NDArray] | None,
     ) -> UpdateStats:
-        """All epochs and minibatches in one scan."""
-        if order is None or not isinstance(rollout, Batch):
+        """All epochs and minibatches in one scan.
+
+        But minibatch by minibatch with convolutions on a CPU: inside a loop XLA takes its plainest
+        code for them, and 20 times as long.
+        """
+        in_steps = bool(self.spec.images) and jax.default_backend() == "cpu"
+        if in_steps or order is None or not isinstance(rollout, Batch):
             return super().update(rollout, settings, order)
         plan = _plan(rollout, settings, [order(epoch) for epoch in range(settings.n_epochs)])
         kl_limit = None if settings.target_kl is None else 1.5 * settings.target_kl
@@ -358,8 +393,7 @@ class JaxActorCritic(AutogradActorCritic):
         new = self.transform.init(self.learner.network)
         for field, moment in _MOMENTS.items():
             if moment in state and hasattr(new, field):
-                leaves = [jnp.array(state[moment][name], jnp.float32) for name in self.names]
-                new = new._replace(**{field: jax.tree.unflatten(self.structure, leaves)})
+                new = new._replace(**{field: self._tree(state[moment])})
         if isinstance(new, optax.ScaleByAdamState):
             new = new._replace(count=jnp.array(self.step_count, jnp.int32))
         self.learner = self.learner._replace(optimizer=new)
@@ -367,6 +401,10 @@ class JaxActorCritic(AutogradActorCritic):
 
 _MOMENTS = {"mu": "exp_avg", "nu": "exp_avg_sq", "trace": "momentum_buffer"}
 """Optax's names for the moments, and ours, which are torch's."""
+
+
+def _turned(name: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    return name.endswith(".weight") and len(shapes[name]) == 2
 
 
 def _transform(

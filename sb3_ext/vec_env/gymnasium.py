@@ -139,14 +139,14 @@ class GymnasiumVecEnv(VecEnv):
         obs = self._own(obs)
         rewards = np.asarray(rewards)
         ended = np.logical_or(terminated, truncated)
-        timed_out = np.logical_and(truncated, np.logical_not(terminated))
         if not self.exact:
+            timed_out = np.logical_and(truncated, np.logical_not(terminated))
             return self._step_late(obs, rewards, ended, timed_out, self._rows_of(infos))
-
         self._returns += rewards
         self._lengths += 1
-        if not ended.any():
+        if not np.count_nonzero(ended):  # any() takes ten times as long
             return obs, rewards.astype(np.float32), ended, self._rows_of(infos)
+        timed_out = np.logical_and(truncated, np.logical_not(terminated))
         if self._same_step:
             row_infos, terminal_obs = self._final_rows(infos, np.flatnonzero(ended))
         else:

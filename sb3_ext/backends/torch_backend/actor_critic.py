@@ -155,14 +155,11 @@ class TorchActorCritic(AutogradActorCritic):
 
     def apply_gradients(self, gradient: Any, learning_rate: Rates, max_grad_norm: Rates) -> float:
         """Clip by the norm and step."""
-        present = [g for g in gradient if g is not None]
-        norm = float(torch.nn.utils.get_total_norm(present))
-        if not np.isfinite(norm):
-            raise_not_finite(self.named_gradients(gradient))
+        norm = self._norm(gradient)
         if learning_rate.value is None:
-            self._step(gradient, learning_rate.policy, max_grad_norm.policy)
+            self._step(gradient, norm, learning_rate.policy, max_grad_norm.policy)
             return norm
-        # One optimizer with one state for each parameter: two steps, each of its own parameters.
+        # One optimizer with a state for each parameter: two steps, each of its own parameters.
         assert max_grad_norm.value is not None
         for is_value, rate, limit in (
             (False, learning_rate.policy, max_grad_norm.policy),
@@ -172,16 +169,28 @@ class TorchActorCritic(AutogradActorCritic):
                 g if is_value_parameter(name) == is_value else None
                 for name, g in zip(self.names, gradient, strict=True)
             ]
-            self._step(part, rate, limit)
+            self._step(part, self._norm(part), rate, limit)
         return norm
 
-    def _step(self, gradient: list[Any], learning_rate: float, max_grad_norm: float) -> None:
+    def _norm(self, gradient: list[Any]) -> float:
+        norm = float(torch.nn.utils.get_total_norm([g for g in gradient if g is not None]))
+        if not np.isfinite(norm):
+            raise_not_finite(self.named_gradients(gradient))
+        return norm
+
+    def _step(
+        self, gradient: list[Any], norm: float, learning_rate: float, max_grad_norm: float
+    ) -> None:
+        if norm > max_grad_norm:
+            present = [g for g in gradient if g is not None]
+            torch._foreach_mul_(present, max_grad_norm / (norm + 1e-6))
         for p, g in zip(self.names.values(), gradient, strict=True):
             p.grad = g
-        torch.nn.utils.clip_grad_norm_(self.names.values(), max_grad_norm)
         optimizer = self.policy.optimizer
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
+            if isinstance(optimizer, torch.optim.Adam) and group.get("foreach") is None:
+                group["fused"] = True  # one kernel for each parameter instead of a dozen
         optimizer.step()
 
     # Canonical dictionaries
