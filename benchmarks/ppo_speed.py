@@ -1,12 +1,14 @@
 """Training speed of our PPO beside stable-baselines3's, on SimpleAim-v0, in one run.
 
-    python benchmarks/ppo_speed.py [--rounds 5] [--clock wall|cpu] [--settings 1 8 64]
+    python benchmarks/ppo_speed.py [--backends numpy torch jax mlx] [--peers sbx]
+                                   [--rounds 5] [--clock wall|cpu] [--settings 1 8 64]
 
 One thread each; the contestants take turns and each figure is the median of the rounds. Everyone
-runs as a user would: SB3 on ``make_vec_env`` (DummyVecEnv), ours on ``gym.make_vec``; "same env"
-is ours on SB3's DummyVecEnv. Ratios are taken per round and their median is shown, because a
-disturbance hits neighbors alike. ``--clock cpu`` counts this process's CPU time, for a machine
-that others use too.
+runs as a user would: SB3 (and SBX, if it is asked for and installed) on ``make_vec_env``
+(DummyVecEnv), ours on ``gym.make_vec``; "same env" is ours on SB3's DummyVecEnv. Ratios are taken
+per round and their median is shown, because a disturbance hits neighbors alike. ``--clock cpu``
+counts this process's CPU time, for a machine that others use too. Compiling isn't counted: the
+column "first" tells the seconds of the first rollout and update, on the wall clock.
 
 The second table says where our time goes, and what sgemm alone would take of a minibatch.
 """
@@ -17,11 +19,19 @@ import os
 
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
+if hasattr(os, "sched_setaffinity"):  # XLA has threads of its own: they share one core too
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 import argparse
+import importlib
+import itertools
+import operator
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -31,11 +41,11 @@ from stable_baselines3.common.env_util import make_vec_env
 
 import envs  # noqa: F401 (registers SimpleAim-v0)
 from sb3_ext import PPO
+from sb3_ext.backends import BACKENDS
 from sb3_ext.vec_env import GymnasiumVecEnv
 
 ENV = "SimpleAim-v0"
 SETTINGS = {1: (2048, 64), 8: (256, 64), 64: (256, 512)}  # n_envs: (n_steps, batch_size)
-REQUIRED = {1: 5.0, 8: 8.0, 64: 5.0}
 
 
 def vector_env(n_envs: int) -> GymnasiumVecEnv:
@@ -43,40 +53,65 @@ def vector_env(n_envs: int) -> GymnasiumVecEnv:
     return GymnasiumVecEnv(gym.make_vec(ENV, num_envs=n_envs))
 
 
-def contestants(n_envs: int) -> dict[str, tuple[type, Callable]]:
-    """Name: (algorithm, env builder)."""
-    return {
-        "SB3": (stable_baselines3.PPO, lambda: make_vec_env(ENV, n_envs)),
-        "ours": (PPO, lambda: vector_env(n_envs)),
-        "ours, same env": (PPO, lambda: make_vec_env(ENV, n_envs)),
+Contestant = tuple[Callable, Callable]  # (algorithm, env builder)
+
+
+def contestants(n_envs: int, backends: list[str], peers: list[str]) -> dict[str, Contestant]:
+    """Everybody by name, SB3 first."""
+    result: dict[str, Contestant] = {
+        "SB3": (stable_baselines3.PPO, partial(make_vec_env, ENV, n_envs))
     }
+    for peer in peers:
+        algorithm = importlib.import_module(peer).PPO
+        result[peer] = (algorithm, partial(make_vec_env, ENV, n_envs))
+    for backend in backends:
+        ours = partial(PPO, backend=backend)
+        result[backend] = (ours, partial(vector_env, n_envs))
+        result[f"{backend}, same env"] = (ours, partial(make_vec_env, ENV, n_envs))
+    return result
 
 
-def measure(n_envs: int, rounds: int, clock: Callable[[], float]) -> dict[str, list[float]]:
-    """Env steps per second of every contestant in every round."""
+class Speeds(NamedTuple):
+    """Of one contestant."""
+
+    first: float  # seconds of the first rollout and update
+    rounds: list[float]  # env steps per second
+
+
+def measure(
+    n_envs: int, everybody: dict[str, Contestant], rounds: int, clock: Callable[[], float]
+) -> dict[str, Speeds]:
+    """Let the contestants take turns."""
     n_steps, batch_size = SETTINGS[n_envs]
-    models = {
-        name: algorithm(
+    n = n_steps * n_envs
+    models, speeds = {}, {}
+    for name, (algorithm, build) in everybody.items():
+        model = algorithm(
             "MlpPolicy", build(), n_steps=n_steps, batch_size=batch_size, seed=0, device="cpu"
         )
-        for name, (algorithm, build) in contestants(n_envs).items()
-    }
-    speeds: dict[str, list[float]] = {name: [] for name in models}
-    n = n_steps * n_envs
-    for model in models.values():
+        start = time.perf_counter()
         model.learn(n)  # warms up
+        models[name] = model
+        speeds[name] = Speeds(time.perf_counter() - start, [])
     for _ in range(rounds):
         for name, model in models.items():
             start = clock()
             model.learn(2 * n)
-            speeds[name].append(2 * n / (clock() - start))
+            speeds[name].rounds.append(2 * n / (clock() - start))
     return speeds
 
 
-def shares(n_envs: int, clock: Callable[[], float]) -> dict[str, float]:
+def shares(n_envs: int, backend: str, clock: Callable[[], float]) -> dict[str, float]:
     """Microseconds per env step of our acting, env, advantages and update, least of 5."""
     n_steps, batch_size = SETTINGS[n_envs]
-    model = PPO("MlpPolicy", vector_env(n_envs), n_steps=n_steps, batch_size=batch_size, seed=0)
+    model = PPO(
+        "MlpPolicy",
+        vector_env(n_envs),
+        n_steps=n_steps,
+        batch_size=batch_size,
+        seed=0,
+        backend=backend,
+    )
     model.learn(n_steps * n_envs)
     n = n_steps * n_envs
     spent = {"env": 0.0, "gae": 0.0, "update": 0.0, "all": 0.0}
@@ -139,6 +174,8 @@ def gemm_microseconds(batch_size: int, clock: Callable[[], float]) -> float:
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backends", nargs="*", choices=BACKENDS, default=["numpy"])
+    parser.add_argument("--peers", nargs="*", default=[])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     parser.add_argument("--settings", type=int, nargs="+", choices=SETTINGS, default=list(SETTINGS))
@@ -147,36 +184,33 @@ def main() -> None:
     clock = time.perf_counter if args.clock == "wall" else time.process_time
 
     print(f"env steps per second ({args.clock} clock, medians of {args.rounds})")
-    print("| n_envs, n_steps, batch | SB3 | ours | ours, same env | ratio | same env | required |")
-    print("|---|---|---|---|---|---|---|")
+    print("| n_envs, n_steps, batch | who | env steps/s | times SB3 | first |")
+    print("|---|---|---|---|---|")
     for n_envs in args.settings:
-        speeds = measure(n_envs, args.rounds, clock)
-        middle = {name: statistics.median(values) for name, values in speeds.items()}
-        ratios = [
-            statistics.median(
-                [mine / theirs for mine, theirs in zip(speeds[name], speeds["SB3"], strict=True)]
-            )
-            for name in ("ours", "ours, same env")
-        ]
+        everybody = contestants(n_envs, args.backends, args.peers)
+        speeds = measure(n_envs, everybody, args.rounds, clock)
         n_steps, batch_size = SETTINGS[n_envs]
-        figures = " | ".join(f"{value:,.0f}" for value in middle.values())
-        print(
-            f"| {n_envs}, {n_steps}, {batch_size} | {figures} | **{ratios[0]:.1f}x** "
-            f"| {ratios[1]:.1f}x | {REQUIRED[n_envs]:.0f}x |",
-            flush=True,
-        )
+        theirs = speeds["SB3"].rounds
+        for name, found in speeds.items():
+            ratio = statistics.median(map(operator.truediv, found.rounds, theirs))
+            print(
+                f"| {n_envs}, {n_steps}, {batch_size} | {name} "
+                f"| {statistics.median(found.rounds):,.0f} | {ratio:.1f}x | {found.first:.1f} s |",
+                flush=True,
+            )
 
-    print("\nours, microseconds per env step, and per minibatch")
-    print("| n_envs | acting | env | GAE | update | one minibatch | its matrix products alone |")
-    print("|---|---|---|---|---|---|---|")
-    for n_envs in args.settings:
-        part = shares(n_envs, clock)
+    print("\nmicroseconds per env step, and per minibatch")
+    print("| n_envs | backend | acting | env | GAE | update | minibatch | its sgemm alone |")
+    print("|---|---|---|---|---|---|---|---|")
+    for n_envs, backend in itertools.product(args.settings, args.backends):
+        part = shares(n_envs, backend, clock)
         per_step = " | ".join(
             f"{part[name]:.1f} ({part[name] / part['all']:.0%})"
             for name in ("acting", "env", "gae", "update")
         )
         print(
-            f"| {n_envs} | {per_step} | {part['minibatch']:.0f} | {part['gemm']:.0f} |", flush=True
+            f"| {n_envs} | {backend} | {per_step} | {part['minibatch']:.0f} | {part['gemm']:.0f} |",
+            flush=True,
         )
 
 
