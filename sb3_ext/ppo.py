@@ -33,8 +33,9 @@ from stable_baselines3.common.utils import (
 )
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_ext.backends import BACKENDS
+from sb3_ext.backends import BACKENDS, create
 from sb3_ext.backends.base import ActorCritic, Batch, Rates, UpdateSettings, UpdateStats
+from sb3_ext.backends.choice import for_run
 from sb3_ext.backends.extensions import PPOExtensions
 from sb3_ext.backends.options import NeedsTorchError
 from sb3_ext.backends.parameters import load_npz, save_npz
@@ -253,6 +254,8 @@ class PPO(BaseAlgorithm):
         if name == "auto":  # learn() may change its mind, when it knows how long the run is
             try:
                 self._build("numpy")
+                if self.actor_critic.spec.images:
+                    raise NeedsTorchError("speed with images")
             except NeedsTorchError as error:
                 self._build("torch")
                 reason = f", for {error.what}"
@@ -260,6 +263,20 @@ class PPO(BaseAlgorithm):
             self._build(name)
         if self.verbose >= 1:
             print(f"Using the {self.actor_critic.name} backend{reason}")
+
+    def _reconsider(self, total_timesteps: int) -> None:
+        """Under ``"auto"``: hand a long run's network to a backend that has to compile first."""
+        if self.backend != "auto" or self.own_backend or self.actor_critic.name != "numpy":
+            return
+        name, reason = for_run(total_timesteps * self.n_epochs // self.batch_size)
+        if name == "numpy":
+            return
+        old = self.actor_critic
+        self.actor_critic = create(name, old.spec, old.parameters())
+        self.actor_critic.load_optimizer_state(old.optimizer_state())
+        self.policy.use(self.actor_critic)
+        if self.verbose >= 1:
+            print(f"Using the {name} backend: {reason}")
 
     def _build(self, backend: str) -> None:
         if backend != "torch":
@@ -552,6 +569,7 @@ class PPO(BaseAlgorithm):
         progress_bar: bool = False,
     ) -> Self:
         """Train for ``total_timesteps`` steps over all envs, rounded up to whole rollouts."""
+        self._reconsider(total_timesteps)
         iteration = 0
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar

@@ -320,6 +320,27 @@ def test_backend_and_class_must_agree():
         NumpyPPO("MlpPolicy", "CartPole-v1", backend="torch")
 
 
+def test_auto_chooses(capsys):
+    assert make("image", policy="CnnPolicy").actor_critic.name == "torch"
+    assert make("image").actor_critic.name == "numpy"  # flattened
+    model = make(verbose=1)
+    model.learn(64)
+    assert model.actor_critic.name == "numpy"
+    before = model.actor_critic.parameters()
+    model._reconsider(10**9)
+    if "jax" not in INSTALLED:
+        assert model.actor_critic.name == "numpy"
+        return
+    assert model.policy.backend is model.actor_critic
+    assert model.actor_critic.name == "jax"
+    assert "Using the jax backend: 62,500,000 minibatches" in capsys.readouterr().out
+    for name, value in model.actor_critic.parameters().items():
+        np.testing.assert_array_equal(value, before[name])
+    model.learn(64, reset_num_timesteps=False)
+    assert model.policy.optimizer.state_dict()["state"][0]["step"] == 8
+    assert NumpyPPO("MlpPolicy", "CartPole-v1").learn(8).actor_critic.name == "numpy"
+
+
 def test_the_constructor_is_sb3s():
     import inspect
 

@@ -107,7 +107,7 @@ def test_gradient_and_loss_terms_equal_stable_baselines3(name, coefs):
     for parameter, part in backend.named_gradients(gradient).items():
         expected = theirs[parameter].grad
         expected = np.zeros_like(part) if expected is None else expected.numpy()
-        np.testing.assert_allclose(part, expected, rtol=1e-4, atol=1e-5, err_msg=parameter)
+        np.testing.assert_allclose(part, expected, rtol=1e-5, atol=1e-5, err_msg=parameter)
 
 
 @pytest.mark.parametrize("kind", ["adam", "adam, eps", "sgd", "sgd, momentum"])
