@@ -6,6 +6,7 @@ layer, values) and the derivative of a function; everything here is written over
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -94,6 +95,12 @@ def raise_not_finite(gradients: Mapping[str, NDArray]) -> NoReturn:
     raise FloatingPointError(f"the gradient of {bad[0] if bad else 'all together'} is not finite")
 
 
+def joined(parts: list[Predictions]) -> Predictions:
+    """Predictions of several batches as one."""
+    columns = zip(*parts, strict=True)
+    return Predictions(*(None if c[0] is None else np.concatenate(c) for c in columns))
+
+
 class AutogradActorCritic(ActorCritic):
     """The part of a backend that doesn't depend on how its framework trains.
 
@@ -113,11 +120,15 @@ class AutogradActorCritic(ActorCritic):
         if self._acts_in_numpy():
             self._twin = NumpyActorCritic(spec, parameters)
         self._is_twin_old = True
+        self._acted: list[Predictions] = []  # by the steps of the rollout under way
 
     # What a framework gives
 
     def _acts_in_numpy(self) -> bool:
         return not self.spec.images
+
+    no_gradient: Callable[[], Any] = nullcontext
+    """A context in which the framework records nothing to differentiate."""
 
     @abstractmethod
     def tensor(self, array: NDArray) -> Array:
@@ -173,7 +184,29 @@ class AutogradActorCritic(ActorCritic):
         """``act`` for a rollout: a function of (index into ``noise``, obs)."""
         if twin := self.in_numpy():
             return twin.actor(noise)
-        return super().actor(noise)
+        self._acted.clear()
+
+        def act(k: int, obs: Any) -> NDArray:
+            with self.no_gradient():
+                outputs = self.infer(self.encoded(obs), actor_only=False)
+                actions = sample(self.xp, self.spec, outputs, self.tensor(noise[k]))
+                self._acted.append(
+                    self._arrays(predictions_of(self.xp, self.spec, outputs, actions))
+                )
+            return self._as_actions(actions)
+
+        return act
+
+    def _arrays(self, found: Predictions) -> Predictions:
+        """Predictions in NumPy, an entropy for each row."""
+        n = found.values.shape[0]
+        return Predictions(
+            *(None if x is None else np.broadcast_to(self.array(x), n) for x in found)
+        )
+
+    def acted_predictions(self) -> Predictions | None:
+        """What the last rollout's acting found, for networks with convolutions."""
+        return joined(self._acted) if self._acted else None
 
     def values(self, obs: Any) -> NDArray:
         """V(obs), ``[B]``."""
@@ -190,14 +223,14 @@ class AutogradActorCritic(ActorCritic):
         """Log-probabilities, entropies and values, chunk by chunk."""
         if twin := self.in_numpy():
             return twin.evaluate(obs, actions)
-        parts = []
-        for chunk in self._chunks(obs):
-            found = self.judge(self.encoded(take(obs, chunk)), self.tensor(actions[chunk]))
-            n = found.values.shape[0]
-            parts.append([None if x is None else np.broadcast_to(self.array(x), n) for x in found])
-        log_prob, entropy, values = zip(*parts, strict=True)
-        whole = None if entropy[0] is None else np.concatenate(entropy)
-        return Predictions(np.concatenate(log_prob), whole, np.concatenate(values))
+        return joined(
+            [
+                self._arrays(
+                    self.judge(self.encoded(take(obs, chunk)), self.tensor(actions[chunk]))
+                )
+                for chunk in self._chunks(obs)
+            ]
+        )
 
     def judge(self, x: Any, actions: Array) -> Predictions:
         """What the network says of given actions, in the framework's arrays, no gradient."""

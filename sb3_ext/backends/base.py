@@ -154,6 +154,14 @@ class ActorCritic(ABC):
         """
         return lambda k, obs: self.act(obs, noise[k])
 
+    def acted_predictions(self) -> Predictions | None:
+        """What :meth:`actor`'s function found on the way, for every row that it acted for.
+
+        None: ask :meth:`evaluate`. With convolutions acting has the features already, without them
+        one batch at the rollout's end is cheaper.
+        """
+        return None
+
     @abstractmethod
     def values(self, obs: Any) -> NDArray:
         """V(obs), ``[B]``."""

@@ -6,6 +6,7 @@ actions are drawn from our noise and the mathematics is that of ``functional/``.
 it in its own way is asked, as SB3's PPO asks it; its randomness is then torch's.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class TorchActorCritic(AutogradActorCritic):
     """
 
     name = "torch"
+    no_gradient = torch.no_grad
 
     def __init__(
         self,
@@ -115,6 +117,12 @@ class TorchActorCritic(AutogradActorCritic):
         with torch.no_grad():
             actions = self.policy(self.encoded(obs), deterministic=noise is None)[0]
         return self._as_actions(actions)
+
+    def actor(self, noise: NDArray) -> Callable[[int, Any], NDArray]:
+        """``act`` for a rollout; a policy that acts in its own way is asked at every step."""
+        if self._asks_policy:
+            return lambda k, obs: self.act(obs, noise[k])
+        return super().actor(noise)
 
     def predictions(self, x: Any, actions: torch.Tensor) -> Predictions:
         """What the policy says of given actions."""
