@@ -61,6 +61,10 @@ class ProgressCallback(BaseCallback):
     def _on_training_end(self) -> None:
         if self.num_timesteps > self._shown_step:
             self._show(time.perf_counter())
+        self.close()
+
+    def close(self) -> None:
+        """Ends the bar's line; for a training that failed before it ended."""
         if self._tqdm is not None:
             self._tqdm.close()
             self._tqdm = None

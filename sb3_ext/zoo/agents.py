@@ -12,7 +12,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_ext.zoo.errors import ZooError
+from sb3_ext.zoo.errors import ZooError, reason
 from sb3_ext.zoo.hyperparams import Settings
 
 
@@ -50,9 +50,9 @@ def make_agent(
         model = algorithm.load(pretrained, **common, **kwargs)
         _load_replay_buffer(model, pretrained, args.truncate_last_trajectory)
         return model
-    except (AssertionError, TypeError, ValueError, RuntimeError, KeyError, OSError) as error:
+    except Exception as error:  # the entry, the world or the file: some do not fit together
         what = f"-i {pretrained}" if pretrained else f"cannot build {args.algo} for {args.env}"
-        raise ZooError(f"{what}: {error}") from error
+        raise ZooError(f"{what}: {reason(error)}") from error
 
 
 def _load_replay_buffer(model: BaseAlgorithm, pretrained: Path, truncate: bool) -> None:
@@ -97,7 +97,7 @@ def load_for_playing(algorithm: type[Any], path: Path, device: str = "auto") -> 
     try:
         return algorithm.load(path, device=device, custom_objects=stubs)
     except Exception as error:  # a foreign file may fail anywhere inside a pickle
-        raise ZooError(f"{path}: not a model of {algorithm.__name__} ({error})") from error
+        raise ZooError(f"{path}: not a model of {algorithm.__name__} ({reason(error)})") from error
 
 
 def _zero(progress_remaining: float) -> float:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from sb3_ext.zoo.errors import ZooError, nearest
+from sb3_ext.zoo.errors import RunError, ZooError, nearest, reason
 from sb3_ext.zoo.literals import read_literal
 from sb3_ext.zoo.registry import algorithm_names
+from sb3_ext.zoo.streams import patient_output
 
 DESCRIPTION = """\
 Trains, plays and lists reinforcement learning agents, with RL Zoo's flags and files.
@@ -103,9 +105,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; the process's own by default.
 
     Returns:
-        The exit code: 0, 2 for wrong input, 130 after Ctrl-C.
+        The exit code: 0, 1 for a training that failed on its way, 2 for wrong input, 130 after
+        Ctrl-C.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    with patient_output():
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     command = "train"
     if arguments and not arguments[0].startswith("-"):
         command = arguments.pop(0)
@@ -122,24 +130,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         args = build_parser().parse_all(arguments)
-        return run(args)
     except SystemExit as stop:  # argparse's way of ending
         return int(stop.code or 0)
-    except ZooError as error:
-        print(f"zoo.py {command}: error: {error}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        if error.name not in BASE_PACKAGES:
-            raise
-        print(
-            f"zoo.py {command}: error: {error.name} is not installed here; activate the virtual "
-            "environment, or install with: pip install -c constraints.txt -e .",
-            file=sys.stderr,
-        )
-        return 2
+    try:
+        return run(args)
     except KeyboardInterrupt:
         print(f"zoo.py {command}: interrupted", file=sys.stderr)
         return 130
+    except (Exception, SystemExit) as error:  # SystemExit: somebody's module or world
+        if getattr(args, "verbose", 1) > 1:
+            traceback.print_exception(error)
+        print(f"zoo.py {command}: error: {_explained(error)}", file=sys.stderr)
+        return 1 if isinstance(error, RunError) else 2
+
+
+def _explained(error: BaseException) -> str:
+    if isinstance(error, ZooError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name in BASE_PACKAGES:
+        return (
+            f"{error.name} is not installed here; activate the virtual environment, or install "
+            "with: pip install -c constraints.txt -e ."
+        )
+    return f"{reason(error)} (--verbose 2 shows where)"
 
 
 def _run_train(args: argparse.Namespace) -> int:
@@ -164,6 +177,9 @@ def _run_list(args: argparse.Namespace) -> int:
 
 def _limit_blas_threads(requested: int) -> None:
     """Small matrices lose by threads; BLAS reads these variables when NumPy is imported."""
+    cores = os.cpu_count() or 1
+    if requested > cores:  # PyTorch crashes on very large numbers
+        raise ZooError(f"--num-threads {requested}: this machine has {cores} cores")
     threads = str(requested if requested > 0 else 1)
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, threads)
@@ -290,8 +306,9 @@ def _enjoy_parser() -> Parser:
     add("--load-checkpoint", type=int, default=None, metavar="STEPS", help="play this checkpoint")
     add("--load-last-checkpoint", action="store_true", help="play the newest checkpoint")
     add("--no-render", action="store_true", help="no window: print the returns")
-    add("--deterministic", action="store_true", help="most likely actions (default, but Atari)")
-    add("--stochastic", action="store_true", help="sampled actions")
+    actions = parser.add_mutually_exclusive_group().add_argument
+    actions("--deterministic", action="store_true", help="most likely actions (default, but Atari)")
+    actions("--stochastic", action="store_true", help="sampled actions")
     add("--norm-reward", action="store_true", help="show normalized rewards where trained so")
     add("--reward-log", default="", metavar="DIR", help="write a monitor.csv there")
     add("--video", default=None, metavar="FILE", help="record a video (.mp4, .gif) to this file")
@@ -349,7 +366,7 @@ def _add_common(parser: Parser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="0: quiet, 1: progress, 2: SB3's tables too",
+        help="0: quiet, 1: progress, 2: SB3's tables, and the traceback of an error, too",
     )
 
 

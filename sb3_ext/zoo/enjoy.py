@@ -17,10 +17,11 @@ from sb3_ext.vec_env.episode_log import EpisodeLog
 from sb3_ext.zoo import registry, runs
 from sb3_ext.zoo.agents import load_for_playing
 from sb3_ext.zoo.errors import ZooError
-from sb3_ext.zoo.experiment import is_judged_deterministically
+from sb3_ext.zoo.experiment import chosen_seed, is_judged_deterministically
 from sb3_ext.zoo.hyperparams import Entry, Settings, resolve
 from sb3_ext.zoo.make_env import EnvBuilder, choose_form
 from sb3_ext.zoo.video import VideoFile, has_display
+from sb3_ext.zoo.yaml_files import ForeignLoader, read_mapping
 
 
 def enjoy(args: argparse.Namespace) -> int:
@@ -35,8 +36,12 @@ def enjoy(args: argparse.Namespace) -> int:
     spec = registry.find_env(args.env)
     algorithm = registry.load_algorithm(args.algo)
     path = find_model(args, spec.id)
-    settings, env_kwargs = training_settings(path, spec.id, algorithm, args.algo)
-    set_random_seed(args.seed)
+    settings, env_kwargs = training_settings(
+        path, spec.id, algorithm, args.algo, in_a_run=args.model is None and args.exp_id != -1
+    )
+    normalizer = normalizer_for(path, settings)
+    seed = chosen_seed(args.seed)
+    set_random_seed(seed)
 
     video = _video_path(args, path)
     mode = None if args.no_render and video is None else "rgb_array" if video else "human"
@@ -44,8 +49,7 @@ def enjoy(args: argparse.Namespace) -> int:
         raise ZooError("a window shows one row: use --n-envs 1, --no-render or --video FILE")
     form, _ = choose_form("auto" if args.n_envs > 1 else "dummy", spec, settings)
     builder = EnvBuilder(spec, settings, form, env_kwargs | (args.env_kwargs or {}))
-    normalizer = runs.normalizer_of(path) if settings.normalize is not None else None
-    env = builder.evaluation(args.n_envs, args.seed, normalizer=normalizer, render_mode=mode)
+    env = builder.evaluation(args.n_envs, seed, normalizer=normalizer, render_mode=mode)
     try:
         model = load_for_playing(algorithm, path, args.device)
         try:
@@ -57,7 +61,8 @@ def enjoy(args: argparse.Namespace) -> int:
         if args.reward_log:
             _log_rewards(env, Path(args.reward_log))
         if args.verbose > 0:
-            print(f"playing {path}")
+            drawn = f", seed {seed}" if args.seed < 0 else ""
+            print(f"playing {path}{f' with {normalizer}' if normalizer else ''}{drawn}")
         deterministic = not args.stochastic and (
             args.deterministic or is_judged_deterministically(spec)
         )
@@ -102,21 +107,51 @@ def find_model(args: argparse.Namespace, env_id: str) -> Path:
 
 
 def training_settings(
-    model: Path, env_id: str, algorithm: type[Any], algo: str
+    model: Path, env_id: str, algorithm: type[Any], algo: str, *, in_a_run: bool
 ) -> tuple[Settings, dict[str, Any]]:
     """How the world was wrapped when a model was trained, from the files beside it.
 
+    Args:
+        model: The file.
+        env_id: The world.
+        algorithm: The algorithm's class.
+        algo: Its name.
+        in_a_run: Whether those files must be there; a lone model has none.
+
     Returns:
-        The settings (plain ones where nothing lies beside the model) and the world's arguments.
+        The settings (plain ones for a lone model) and the world's arguments.
+
+    Raises:
+        ZooError: If the files are damaged or missing.
     """
-    folder = model.parent / env_id
-    config = runs.read_plain_yaml(folder / "config.yml")
-    arguments = runs.read_plain_yaml(folder / "args.yml")
-    config.setdefault("n_timesteps", 1)
-    entry = Entry(config, env_id, str(folder / "config.yml"))
-    settings = resolve(entry, algorithm, algo)
-    env_kwargs = arguments.get("env_kwargs")
+    named = model.parent / env_id
+    found = named if named.is_dir() else runs.parameters_of(model)
+    if found is None and not in_a_run:  # a lone file
+        return resolve(Entry({"n_timesteps": 1}, env_id, str(model)), algorithm, algo), {}
+    folder = found or named
+    config = read_mapping(folder / "config.yml", ForeignLoader)
+    settings = resolve(Entry(config, env_id, str(folder / "config.yml")), algorithm, algo)
+    env_kwargs = None
+    if (folder / "args.yml").exists():  # early versions of RL Zoo wrote none
+        env_kwargs = read_mapping(folder / "args.yml", ForeignLoader).get("env_kwargs")
     return settings, settings.env_kwargs | (env_kwargs if isinstance(env_kwargs, dict) else {})
+
+
+def normalizer_for(model: Path, settings: Settings) -> Path | None:
+    """The normalizer that a model was trained with, or None if it was trained without.
+
+    Raises:
+        ZooError: If it was trained with one that is not there.
+    """
+    found = runs.normalizer_of(model)
+    if found is not None and settings.normalize is None:
+        print(f"its config names no normalizer, but one lies beside it: using {found}")
+    elif found is None and settings.normalize is not None:
+        raise ZooError(
+            f"{model} was trained with a normalizer, and none lies beside it: without it the "
+            "agent would see other numbers than it knows"
+        )
+    return found
 
 
 def play(
@@ -193,4 +228,7 @@ def _log_rewards(env: VecEnv, folder: Path) -> None:
     inner: Any = env
     while not isinstance(inner, EpisodeLog):
         inner = inner.venv
-    inner.open(folder / "monitor.csv")
+    try:
+        inner.open(folder / "monitor.csv")
+    except OSError as error:
+        raise ZooError(f"--reward-log {folder}: {error.strerror or error}") from error

@@ -1,7 +1,10 @@
-"""The one exception a user of the command line is meant to see."""
+"""The two exceptions a user of the command line is meant to see, and how others are told."""
 
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
+
+# Messages of other packages may hold whole tensors.
+LONGEST_REASON = 400
 
 
 class ZooError(Exception):
@@ -12,6 +15,20 @@ class ZooError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+
+class RunError(ZooError):
+    """A training that failed after it had begun: what it has so far is kept; exit code 1."""
+
+
+def reason(error: BaseException) -> str:
+    """What an exception of somebody else's says, in one line; its type where that says more."""
+    text = " ".join(str(error).split())
+    if len(text) > LONGEST_REASON:
+        text = text[:LONGEST_REASON] + " ..."
+    if text and isinstance(error, TypeError | ValueError | AssertionError | ImportError | OSError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def nearest(word: str, known: Iterable[str], n: int = 3) -> str:

@@ -25,6 +25,12 @@ def parameters_hash(model: BaseAlgorithm) -> str:
     return digest.hexdigest()
 
 
+def is_finite(model: BaseAlgorithm) -> bool:
+    """Whether a model's parameters are numbers: a diverged one cannot act."""
+    tensors = model.policy.state_dict().values()
+    return all(np.isfinite(tensor.detach().cpu().numpy()).all() for tensor in tensors)
+
+
 def versions() -> dict[str, str]:
     """What the run was made with."""
     found = {

@@ -12,15 +12,19 @@ import importlib
 import importlib.util
 import inspect
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_ext.zoo.errors import ZooError, nearest
+from sb3_ext.backends.extensions import PPOExtensions
+from sb3_ext.zoo.annotations import annotations_of, fitted
+from sb3_ext.zoo.errors import ZooError, nearest, reason
 from sb3_ext.zoo.literals import read_literal
 from sb3_ext.zoo.registry import hyperparameter_files
+from sb3_ext.zoo.yaml_files import read_mapping
 
 # Keys that the zoo reads itself; all others are arguments of the algorithm.
 ZOO_KEYS = (
@@ -49,6 +53,18 @@ SNIPPET_KEYS = (
     "extensions",
 )
 SCHEDULE_KEYS = ("learning_rate", "clip_range", "clip_range_vf", "delta_std")
+SCHEDULE = float | Callable[[float], float] | None
+# What the zoo's own keys take; the algorithm's are annotated in its constructor.
+ZOO_ANNOTATIONS: dict[str, Any] = {
+    "n_timesteps": int,
+    "n_envs": int,
+    "frame_stack": int | None,
+    "normalize": bool | dict | None,
+    "env_kwargs": dict | None,
+    "monitor_kwargs": dict | None,
+    "noise_type": str | None,
+    "noise_std": float,
+}
 # Arguments that the command line sets, so that an entry may not.
 RESERVED_KEYS = ("self", "env", "seed", "verbose", "device", "tensorboard_log", "backend")
 
@@ -113,20 +129,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         ZooError: If it cannot be read, is no YAML, or does not map env ids to mappings.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ZooError(f"{path}: cannot be read ({error})") from error
-    except (yaml.YAMLError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or error
-        raise ZooError(f"{path}{place}: not valid YAML ({problem})") from error
-    if not isinstance(content, dict):
-        raise ZooError(f"{path}: expected a mapping of environment ids to hyperparameters")
+    return _checked_entries(read_mapping(path), str(path))
+
+
+def _checked_entries(content: dict[Any, Any], source: str) -> dict[str, Any]:
     for key, value in content.items():
         if not isinstance(value, dict):
-            raise ZooError(f"{path}: the entry {key!r} is not a mapping of hyperparameters")
+            raise ZooError(f"{source}: the entry {key!r} is not a mapping of hyperparameters")
     return {str(key): value for key, value in content.items()}
 
 
@@ -140,19 +149,23 @@ def read_config(config: str) -> dict[str, Any]:
     if path.suffix in (".yml", ".yaml"):
         return read_yaml(path)
     try:
-        if path.suffix == ".py":
-            spec = importlib.util.spec_from_file_location(path.stem, path)
-            assert spec is not None and spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-        else:
-            module = importlib.import_module(config)
-        return dict(module.hyperparams)
-    except (ImportError, OSError, SyntaxError, AttributeError, TypeError) as error:
+        entries = dict(_import_config(config, path).hyperparams)
+    except (Exception, SystemExit) as error:  # somebody's code: anything may happen
         raise ZooError(
-            f"-conf {config}: no YAML file and no Python module with a `hyperparams` dictionary "
-            f"({error})"
+            f"-conf {config!r}: no YAML file and no Python module with a `hyperparams` dictionary "
+            f"({reason(error)})"
         ) from error
+    return _checked_entries(entries, config)
+
+
+def _import_config(config: str, path: Path) -> Any:
+    if path.suffix != ".py":
+        return importlib.import_module(config)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def entry_files(algo: str) -> list[Path]:
@@ -257,9 +270,34 @@ def resolve(
     """
     overrides = overrides or {}
     values = entry.values | overrides
-    accepted = _arguments(algorithm)
     places = {key: "-params" if key in overrides else _place(entry) for key in values}
+    _check_keys(places, algorithm, algo)
+    if "n_timesteps" not in values:
+        raise ZooError(f"{_place(entry)}: 'n_timesteps' is missing")
+
+    takes = annotations_of(algorithm.__init__) | ZOO_ANNOTATIONS
+    # Our own PPO, more liberal, is annotated with Any; here strings have been read already.
+    takes |= {key: SCHEDULE for key in SCHEDULE_KEYS if takes.get(key) is Any}
+    read = {
+        key: _read(key, value, takes.get(key, Any), places[key]) for key, value in values.items()
+    }
+    # What is None is as it is without the key.
+    zoo = {key: read[key] for key in ZOO_KEYS if read.get(key) is not None}
+    algorithm_kwargs = {key: value for key, value in read.items() if key not in ZOO_KEYS}
+    algorithm_kwargs.setdefault("policy", "MlpPolicy")
+    if "." in str(algorithm_kwargs["policy"]):
+        algorithm_kwargs["policy"] = import_object(algorithm_kwargs["policy"], "policy")
+    if "normalize" in zoo:
+        zoo["normalize"] = _normalization(zoo["normalize"], algorithm_kwargs, places["normalize"])
+    saved = {key: values[key] for key in sorted(values)}
+    return Settings(saved=saved, algorithm=algorithm_kwargs, **zoo)
+
+
+def _check_keys(places: dict[str, str], algorithm: type[Any], algo: str) -> None:
+    accepted = _arguments(algorithm)
     for key, where in places.items():
+        if not isinstance(key, str):
+            raise ZooError(f"{where}: {key!r} is not the name of a hyperparameter")
         if key == "extensions" and key not in accepted:
             raise ZooError(
                 f"{where}: 'extensions' are arguments of our own PPO, which --algo {algo} does "
@@ -268,23 +306,6 @@ def resolve(
         if key not in accepted and key not in ZOO_KEYS:
             suggestion = nearest(key, [*accepted, *ZOO_KEYS])
             raise ZooError(f"{where}: {algo} has no hyperparameter {key!r}{suggestion}")
-
-    read = {key: _read(key, value, places[key]) for key, value in values.items()}
-    if "n_timesteps" not in read:
-        raise ZooError(f"{_place(entry)}: 'n_timesteps' is missing")
-    zoo = {key: read[key] for key in ZOO_KEYS if key in read}
-    algorithm_kwargs = {key: value for key, value in read.items() if key not in ZOO_KEYS}
-    algorithm_kwargs.setdefault("policy", "MlpPolicy")
-    if "." in str(algorithm_kwargs["policy"]):
-        algorithm_kwargs["policy"] = import_object(algorithm_kwargs["policy"], "policy")
-    if isinstance(algorithm_kwargs.get("train_freq"), list):
-        algorithm_kwargs["train_freq"] = tuple(algorithm_kwargs["train_freq"])
-    zoo["normalize"] = _normalization(zoo.get("normalize"), algorithm_kwargs)
-    for key in ("n_timesteps", "n_envs", "frame_stack"):
-        if zoo.get(key) is not None:
-            zoo[key] = _positive_integer(key, zoo[key], places[key])
-    saved = {key: values[key] for key in sorted(values)}
-    return Settings(saved=saved, algorithm=algorithm_kwargs, **zoo)
 
 
 def _arguments(algorithm: type[Any]) -> list[str]:
@@ -296,38 +317,43 @@ def _place(entry: Entry) -> str:
     return f"{entry.source}, entry {entry.key!r}"
 
 
-def _read(key: str, value: Any, where: str) -> Any:
+def _read(key: str, value: Any, annotation: Any, where: str) -> Any:
     from sb3_ext import schedules
 
     try:
         if key in SCHEDULE_KEYS and isinstance(value, str):
             return schedules.from_string(value)
         if key in SNIPPET_KEYS and isinstance(value, str):
-            return read_literal(value)
+            value = read_literal(value)
     except ValueError as error:
         raise ZooError(f"{where}: {key}: {error}") from error
-    return value
+    if key == "extensions" and isinstance(value, dict):
+        return _checked_arguments(PPOExtensions, value, f"{where}: extensions")
+    return fitted(key, value, annotation, where)
 
 
-def _normalization(value: Any, algorithm_kwargs: dict[str, Any]) -> dict[str, Any] | None:
+def _checked_arguments(cls: type[Any], values: dict[str, Any], where: str) -> dict[str, Any]:
+    takes = annotations_of(cls.__init__)
+    names = [name for name in takes if name not in ("self", "venv")]
+    for key in values:
+        if key not in names:
+            suggestion = nearest(str(key), names)
+            raise ZooError(f"{where}: {cls.__name__} has no argument {key!r}{suggestion}")
+    return {key: fitted(key, value, takes[key], where) for key, value in values.items()}
+
+
+def _normalization(
+    value: bool | dict[str, Any], algorithm_kwargs: dict[str, Any], where: str
+) -> dict[str, Any] | None:
     """VecNormalize's arguments; the discount is the algorithm's, as in RL Zoo."""
     if not value:
         return None
-    kwargs = dict(value) if isinstance(value, dict) else {}
+    kwargs = {}
+    if isinstance(value, dict):
+        kwargs = _checked_arguments(VecNormalize, value, f"{where}: normalize")
     if "gamma" in algorithm_kwargs:
         kwargs["gamma"] = algorithm_kwargs["gamma"]
     return kwargs
-
-
-def _positive_integer(key: str, value: Any, where: str) -> int:
-    try:
-        number = int(float(value))
-        whole = number == float(value)
-    except (TypeError, ValueError, OverflowError):
-        number, whole = 0, False
-    if not whole or number < 1:
-        raise ZooError(f"{where}: {key} must be a whole number of at least 1, not {value!r}")
-    return number
 
 
 def import_object(path: str, what: str) -> Any:
@@ -339,5 +365,5 @@ def import_object(path: str, what: str) -> Any:
     module, _, name = path.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ZooError(f"{what}: cannot import {path!r} ({error})") from error
+    except (Exception, SystemExit) as error:  # somebody's code: anything may happen
+        raise ZooError(f"{what}: cannot import {path!r} ({reason(error)})") from error

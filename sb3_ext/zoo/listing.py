@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium as gym
 
 from sb3_ext.zoo import registry
+from sb3_ext.zoo.errors import ZooError
 from sb3_ext.zoo.hyperparams import own_folder, presets_of, read_yaml
 
 
@@ -18,7 +19,7 @@ def show(args: argparse.Namespace) -> int:
     print("algorithms")
     for name in registry.algorithm_names():
         target = (registry.ALGORITHMS | registry.OWN_ALGORITHMS)[name]
-        print(f"  {name:<10} {target.replace(':', '.')}")
+        print(f"  {name:<10} {target.replace(':', '.'):<30} {_missing(name)}".rstrip())
     print("\nworlds")
     for spec in registry.own_worlds():
         _show_world(spec, entries)
@@ -27,6 +28,14 @@ def show(args: argparse.Namespace) -> int:
         "more,\nand RL Zoo's own entries serve for those it has tuned."
     )
     return 0
+
+
+def _missing(algorithm: str) -> str:
+    try:
+        registry.load_algorithm(algorithm)
+    except ZooError as error:
+        return f"not installed ({str(error).partition(': ')[2]})"
+    return ""
 
 
 def _show_world(spec: Any, entries: dict[str, dict[str, Any]]) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
-import signal
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,9 @@ from stable_baselines3.common.vec_env import (
 
 from sb3_ext.vec_env import GymnasiumVecEnv
 from sb3_ext.vec_env.episode_log import EpisodeLog
-from sb3_ext.zoo.errors import ZooError
+from sb3_ext.zoo.errors import ZooError, reason
 from sb3_ext.zoo.hyperparams import Settings, import_object
+from sb3_ext.zoo.workers import hang_up_at_exit, leave_signals_to_the_trainer
 
 FORMS = ("auto", "dummy", "subproc", "vector")
 
@@ -78,67 +79,99 @@ class EnvBuilder:
             self._base(n_envs, seed, render_mode), training=False, normalizer=normalizer
         )
 
+    def in_one_process(self) -> EnvBuilder:
+        """The same world without worker processes."""
+        return replace(self, form="dummy") if self.form == "subproc" else self
+
     def _base(self, n_envs: int, seed: int, render_mode: str | None = None) -> VecEnv:
         kwargs = dict(self.env_kwargs)
         if render_mode is not None:
             kwargs["render_mode"] = render_mode
         try:
-            if self.form == "vector":
-                venv: VecEnv = GymnasiumVecEnv(gym.make_vec(self.spec, num_envs=n_envs, **kwargs))
-                venv.seed(seed)
-            else:
-                venv = self._separate_envs(n_envs, seed, kwargs)
-        except (TypeError, ValueError, ImportError, gym.error.Error) as error:
+            venv = self._rows(n_envs, seed, kwargs)
+        except ZooError:
+            raise
+        except Exception as error:  # somebody's constructor: anything may happen
             raise ZooError(
-                f"cannot make {self.spec.id} with {kwargs or 'no'} arguments: {error}"
+                f"cannot make {self.spec.id} with {kwargs or 'no'} arguments: {reason(error)}"
             ) from error
-        if self.settings.vec_env_wrapper:
-            venv = apply_wrappers(self.settings.vec_env_wrapper, "vec_env_wrapper")(venv)
-        return EpisodeLog(
-            venv, info_keywords=tuple(self.settings.monitor_kwargs.get("info_keywords", ()))
-        )
+        wrapper = self.settings.vec_env_wrapper
+        with _closed_if_it_fails(venv, "vec_env_wrapper"):
+            if wrapper:
+                venv = apply_wrappers(wrapper, "vec_env_wrapper")(venv)
+            keywords = tuple(self.settings.monitor_kwargs.get("info_keywords", ()))
+            return EpisodeLog(venv, info_keywords=keywords)
+
+    def _rows(self, n_envs: int, seed: int, kwargs: dict[str, Any]) -> VecEnv:
+        if self.form != "vector":
+            return self._separate_envs(n_envs, seed, kwargs)
+        venv = GymnasiumVecEnv(gym.make_vec(self.spec, num_envs=n_envs, **kwargs))
+        venv.seed(seed)
+        return venv
 
     def _separate_envs(self, n_envs: int, seed: int, kwargs: dict[str, Any]) -> VecEnv:
         spec, wrapper = self.spec, self.settings.env_wrapper
 
         def make(**kwargs: Any) -> gym.Env:
             if multiprocessing.parent_process() is not None:
-                # Ctrl-C reaches every process of the terminal; only the trainer may answer it.
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                leave_signals_to_the_trainer()
             return spec.make(**kwargs)
 
-        return make_vec_env(
-            make,
-            n_envs=n_envs,
-            seed=seed,
-            env_kwargs=kwargs,
-            wrapper_class=apply_wrappers(wrapper, "env_wrapper") if wrapper else None,
-            vec_env_cls=SubprocVecEnv if self.form == "subproc" else DummyVecEnv,
-            monitor_kwargs=self.settings.monitor_kwargs,
-        )
+        options: dict[str, Any] = {
+            "seed": seed,
+            "env_kwargs": kwargs,
+            "wrapper_class": apply_wrappers(wrapper, "env_wrapper") if wrapper else None,
+            "monitor_kwargs": self.settings.monitor_kwargs,
+        }
+        if self.form != "subproc":
+            return make_vec_env(make, n_envs, vec_env_cls=DummyVecEnv, **options)
+        # A world that cannot be made or reset says why here; a worker would only hang up.
+        probe = make_vec_env(make, 1, vec_env_cls=DummyVecEnv, **options)
+        probe.reset()
+        probe.close()
+        venv = make_vec_env(make, n_envs, vec_env_cls=SubprocVecEnv, **options)
+        assert isinstance(venv, SubprocVecEnv)
+        hang_up_at_exit(venv)
+        return venv
 
     def _wrap(self, venv: VecEnv, *, training: bool, normalizer: Path | None = None) -> VecEnv:
-        if normalizer is not None:
-            venv = _load_normalizer(normalizer, venv)
-            venv.training, venv.norm_reward = training, training and venv.norm_reward
-        elif self.settings.normalize is not None:
-            kwargs = dict(self.settings.normalize)
-            if not training:
-                kwargs |= {"training": False, "norm_reward": False}
-            try:
+        with _closed_if_it_fails(venv, "normalize"):
+            if normalizer is not None:
+                venv = load_normalizer(normalizer, venv)
+                venv.training, venv.norm_reward = training, training and venv.norm_reward
+            elif self.settings.normalize is not None:
+                kwargs = dict(self.settings.normalize)
+                if not training:
+                    kwargs |= {"training": False, "norm_reward": False}
                 venv = VecNormalize(venv, **kwargs)
-            except TypeError as error:
-                raise ZooError(f"normalize: {error}") from error
-        if self.settings.frame_stack is not None:
-            venv = VecFrameStack(venv, self.settings.frame_stack)
-        return VecTransposeImage(venv) if _holds_channels_last_images(venv) else venv
+        with _closed_if_it_fails(venv, "frame_stack"):
+            if self.settings.frame_stack is not None:
+                venv = VecFrameStack(venv, self.settings.frame_stack)
+            return VecTransposeImage(venv) if _holds_channels_last_images(venv) else venv
 
 
-def _load_normalizer(path: Path, venv: VecEnv) -> VecNormalize:
+@contextlib.contextmanager
+def _closed_if_it_fails(venv: VecEnv, key: str) -> Iterator[None]:
+    """Wrapping an env, as a key of the entry asks: no half-wrapped one is left open."""
+    try:
+        yield
+    except Exception as error:
+        venv.close()
+        if isinstance(error, ZooError):
+            raise
+        raise ZooError(f"{key}: {reason(error)}") from error
+
+
+def load_normalizer(path: Path, venv: VecEnv) -> VecNormalize:
+    """Saved VecNormalize statistics around an env.
+
+    Raises:
+        ZooError: If the file is damaged or belongs to other observations.
+    """
     try:
         return VecNormalize.load(str(path), venv)
     except Exception as error:  # a damaged pickle may fail in any way
-        raise ZooError(f"{path}: not the normalizer of this world ({error})") from error
+        raise ZooError(f"{path}: not the normalizer of this world ({reason(error)})") from error
 
 
 def _holds_channels_last_images(venv: VecEnv) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from sb3_ext.zoo.errors import ZooError, nearest
+from sb3_ext.zoo.errors import ZooError, nearest, reason
 
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
@@ -54,7 +54,23 @@ def load_algorithm(name: str) -> type[Any]:
     if target is None:
         raise ZooError(f"unknown algorithm {name!r}{nearest(name, algorithm_names())}")
     module, _, attribute = target.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    algorithm = getattr(importlib.import_module(module), attribute)
+    if name in OWN_ALGORITHMS:
+        _check_framework(name, algorithm)
+    return algorithm
+
+
+def _check_framework(name: str, algorithm: type[Any]) -> None:
+    """Our PPO would import its backend's framework only when it builds its network."""
+    from sb3_ext.backends import backend_class
+
+    backend = getattr(algorithm, "own_backend", None)
+    if backend is None:
+        return
+    try:
+        backend_class(backend)
+    except ImportError as error:
+        raise ZooError(f"--algo {name}: {error}") from error
 
 
 def hyperparameter_files(algo: str) -> list[str]:
@@ -67,8 +83,8 @@ def import_packages(packages: list[str]) -> None:
     for package in packages:
         try:
             importlib.import_module(package)
-        except ImportError as error:
-            raise ZooError(f"--gym-packages {package}: {error}") from error
+        except (Exception, SystemExit) as error:  # somebody's code: anything may happen
+            raise ZooError(f"cannot import the package {package!r}: {reason(error)}") from error
 
 
 def find_env(env_id: str) -> EnvSpec:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import shutil
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ import yaml
 
 from callbacks.checkpoint import save_atomically
 from sb3_ext.zoo.errors import ZooError, nearest
+from sb3_ext.zoo.yaml_files import ForeignLoader, read_mapping
 
 CHECKPOINT = re.compile(r"rl_model_(\d+)_steps\.zip")
 
@@ -86,7 +89,69 @@ def normalizer_of(model: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def create_run(log_folder: Path, algo: str, env_id: str, *, unique: bool = False) -> Run:
+def parameters_of(model: Path) -> Path | None:
+    """The subfolder with the config of the run that a model belongs to, or None for a lone file."""
+    named = model.parent / model.stem
+    if (named / "config.yml").is_file():
+        return named
+    found = sorted(path.parent for path in model.parent.glob("*/config.yml"))
+    return found[0] if found else None
+
+
+def check_no_normalizer(model: Path) -> None:
+    """Where no normalizer lies beside a model: checks that there never was one.
+
+    Raises:
+        ZooError: If the config of the model's run asks for one, or is damaged.
+    """
+    folder = parameters_of(model)
+    if folder is None:
+        return
+    if read_mapping(folder / "config.yml", ForeignLoader).get("normalize"):
+        raise ZooError(
+            f"{model} was trained with a normalizer ({folder / 'config.yml'}: normalize), and "
+            f"{folder / 'vecnormalize.pkl'} is missing: without it the agent sees other numbers"
+        )
+
+
+class Traces:
+    """What a start writes, so that a failed one leaves everything as it was."""
+
+    def __init__(self) -> None:
+        self._missing: list[Path] = []
+        self._owned: dict[Path, set[Path]] = {}
+
+    def expect(self, folder: Path) -> None:
+        """Notes, before it is made, which folders on the way to this one are not there."""
+        self._missing += [path for path in (folder, *folder.parents) if not path.exists()]
+
+    def own(self, folder: Path, *, made: bool = False) -> None:
+        """Notes a folder in which all that is new is the start's: everything if it made it."""
+        self.expect(folder)
+        self._missing += [folder] if made else []
+        self._owned[folder] = set() if made else set(folder.glob("*"))
+
+    def clear(self) -> None:
+        """Removes what is new; folders in which another run has begun meanwhile stay."""
+        for folder, before in self._owned.items():
+            for path in set(folder.glob("*")) - before:
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+        for folder in sorted(self._missing, key=lambda path: -len(path.parts)):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def create_run(
+    log_folder: Path,
+    algo: str,
+    env_id: str,
+    *,
+    unique: bool = False,
+    traces: Traces | None = None,
+) -> Run:
     """Makes the folder of a new run, numbered after the newest.
 
     Args:
@@ -94,12 +159,15 @@ def create_run(log_folder: Path, algo: str, env_id: str, *, unique: bool = False
         algo: The algorithm's name.
         env_id: The world.
         unique: Whether to append a UUID, as RL Zoo's ``--uuid``.
+        traces: Where to note what is written.
 
     Raises:
         ZooError: If the folder cannot be written.
     """
+    traces = traces or Traces()
     suffix = f"_{uuid.uuid4()}" if unique else ""
     try:
+        traces.expect(log_folder / algo)
         (log_folder / algo).mkdir(parents=True, exist_ok=True)
         number = max(run_numbers(log_folder, algo, env_id), default=0) + 1
         while True:
@@ -109,6 +177,7 @@ def create_run(log_folder: Path, algo: str, env_id: str, *, unique: bool = False
                 break
             except FileExistsError:  # another run was started at the same moment
                 number += 1
+        traces.own(folder, made=True)
         run = Run(folder, env_id)
         run.parameters.mkdir()
     except OSError as error:
@@ -179,31 +248,6 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes JSON, whole or not at all."""
     text = json.dumps(content, indent=2) + "\n"
     save_atomically(path, lambda file: file.write(text.encode()))
-
-
-def read_plain_yaml(path: Path) -> dict[str, Any]:
-    """Reads a run's config.yml or args.yml; RL Zoo's own, which hold Python tags, as well.
-
-    Returns:
-        The mapping; empty if the file is absent or unreadable.
-    """
-
-    class Loader(yaml.SafeLoader):
-        """Takes ``collections.OrderedDict`` as pairs and other tags as None: nothing is run."""
-
-    def ordered(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Any:
-        if suffix == "object/apply:collections.OrderedDict":
-            assert isinstance(node, yaml.SequenceNode)
-            pairs = loader.construct_sequence(node, deep=True)
-            return dict(pairs[0]) if pairs else {}
-        return None
-
-    Loader.add_multi_constructor("tag:yaml.org,2002:python/", ordered)
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """The command line, run in a folder of its own."""
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,16 @@ class Result:
 
 
 Zoo = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _answers_ctrl_c() -> Iterator[None]:
+    """A shell's background jobs, and what they start, ignore SIGINT; the zoo respects that."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

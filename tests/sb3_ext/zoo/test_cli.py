@@ -53,7 +53,7 @@ FILES = {
         ((*AIM, "-params", "gama:0.9"), "'gama'; did you mean 'gamma'?"),
         ((*AIM, "-params", "gamma=0.9"), "expected key:value"),
         ((*AIM, "-params", "policy_kwargs:dict(net_arch=[64)"), "policy_kwargs"),
-        ((*AIM, "-params", "n_steps:0"), "cannot build ppo"),
+        ((*AIM, "-params", "n_steps:0"), "-params: n_steps must be at least 1, not 0"),
         ((*AIM, "-params", "learning_rate:steep_3"), "-params: learning_rate: unknown schedule"),
         ((*AIM, "-params", "policy:MplPolicy"), "MplPolicy"),
         ((*AIM, "-params", "policy_kwargs:dict(net_arc=[64])"), "net_arc"),

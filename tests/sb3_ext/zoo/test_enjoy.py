@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.sb3_ext.zoo.conftest import Zoo
+from tests.sb3_ext.zoo.conftest import Result, Zoo
 
 ROOT = Path(__file__).resolve().parents[3]
 AIM = ("--algo", "ppo", "--env", "SimpleAim-v0")
@@ -77,6 +77,123 @@ def test_without_a_display_it_says_so_and_records(zoo: Zoo, trained: Path) -> No
     assert frames.shape == (20, 600, 800, 3)
     assert (frames[0] != frames[-1]).any()
     assert not list(path.parent.glob(".*"))
+
+
+NORMALIZED = ("--algo", "ppo_numpy", "--env", "Pendulum-v1")
+QUICK = ("-n", "256", "--seed", "1", "--verbose", "0", "--final-eval-episodes", "0")
+PLAY = ("--no-render", "-n", "200")
+
+
+@pytest.fixture
+def normalized(zoo: Zoo, tmp_path: Path) -> Path:
+    """The folder of a run with a normalizer."""
+    values = ("n_steps:64", "n_envs:2", "batch_size:64", "n_epochs:1")
+    assert zoo(*NORMALIZED, *QUICK, "-params", "normalize:dict(clip_obs=3)", *values).code == 0
+    return tmp_path / "logs/ppo_numpy/Pendulum-v1_1"
+
+
+def assert_one_line(result: Result, *messages: str) -> None:
+    assert result.code == 2, result.out
+    assert result.err.count("\n") == 1, result.err
+    for message in messages:
+        assert message in result.err
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"gamma: 0.9\n", b"{{{", b"[1]", b"1: 2\n", b"\x00\xff\xfe\x80", None]
+)
+def test_a_damaged_config_is_not_played_without(
+    zoo: Zoo, normalized: Path, content: bytes | None
+) -> None:
+    config = normalized / "Pendulum-v1/config.yml"
+    config.unlink() if content is None else config.write_bytes(content)
+    assert_one_line(zoo("enjoy", *NORMALIZED, *PLAY), "config.yml")
+    model = ("--model", normalized / "Pendulum-v1.zip")
+    assert_one_line(zoo("enjoy", *NORMALIZED, *PLAY, *model), "config.yml")
+
+
+def test_damaged_arguments_are_told(zoo: Zoo, normalized: Path) -> None:
+    (normalized / "Pendulum-v1/args.yml").write_text("{{{")
+    assert_one_line(zoo("enjoy", *NORMALIZED, *PLAY), "args.yml")
+
+
+def test_a_missing_normalizer_is_told(zoo: Zoo, normalized: Path) -> None:
+    expected = zoo("enjoy", *NORMALIZED, *PLAY)
+    assert "with logs/ppo_numpy/Pendulum-v1_1/Pendulum-v1/vecnormalize.pkl" in expected.out
+    model = normalized / "Pendulum-v1.zip"
+    statistics = normalized / "Pendulum-v1/vecnormalize.pkl"
+    damaged = statistics.read_bytes()[:50]
+    statistics.unlink()
+    assert_one_line(zoo("enjoy", *NORMALIZED, *PLAY), "was trained with a normalizer")
+    for value in ("normalize:True", "n_epochs:1"):
+        again = zoo(*NORMALIZED, *QUICK, "-i", model, "-params", value)
+        assert_one_line(again, "vecnormalize.pkl is missing")
+    statistics.write_bytes(damaged)
+    assert_one_line(zoo("enjoy", *NORMALIZED, *PLAY), "not the normalizer of this world")
+    assert len(list((normalized.parent).iterdir())) == 1
+
+
+def test_a_normalizer_that_the_config_has_lost_is_used(zoo: Zoo, normalized: Path) -> None:
+    expected = zoo("enjoy", *NORMALIZED, *PLAY).out
+    (normalized / "Pendulum-v1/config.yml").write_text("n_timesteps: 9\n")
+    played = zoo("enjoy", *NORMALIZED, *PLAY)
+    notice, _, rest = played.out.partition("\n")
+    assert "its config names no normalizer" in notice
+    assert rest == expected
+
+
+def test_a_model_to_start_from_keeps_its_normalizer(zoo: Zoo, normalized: Path) -> None:
+    model = normalized / "Pendulum-v1.zip"
+    values = ("-params", "n_steps:64", "n_envs:2", "batch_size:64", "learning_rate:0.0")
+    command = (*NORMALIZED, "-n", "128", "--seed", "1", "--final-eval-episodes", "2", *values)
+    result = zoo(*command, "-i", model)
+    assert result.code == 0, result.err
+    assert "goes on with the normalizer" in result.out
+    second = normalized.with_name("Pendulum-v1_2")
+    assert "clip_obs: 3" in (second / "Pendulum-v1/config.yml").read_text()
+    assert (second / "best_model_vecnormalize.pkl").is_file()
+    without = zoo(*command, "normalize:False", "-i", model)
+    assert "left aside, as normalize is off" in without.out
+    third = normalized.with_name("Pendulum-v1_3")
+    assert not list(third.rglob("*vecnormalize*"))
+
+
+def test_a_lone_model_needs_no_config(zoo: Zoo, trained: Path, tmp_path: Path) -> None:
+    lone = tmp_path / "elsewhere/lone.zip"
+    lone.parent.mkdir()
+    shutil.copy(trained / "SimpleAim-v0.zip", lone)
+    assert zoo("enjoy", *AIM, *PLAY, "--model", lone).code == 0
+
+
+def test_another_algorithms_model(zoo: Zoo, trained: Path) -> None:
+    result = zoo("--algo", "a2c", *AIM[2:], "-i", trained / "SimpleAim-v0.zip", "-n", "100")
+    assert result.code in (0, 2)
+    assert "Traceback" not in result.err
+    result = zoo("--algo", "sac", *AIM[2:], "-i", trained / "SimpleAim-v0.zip", "-n", "100")
+    assert_one_line(result, "SimpleAim-v0.zip")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--seed", "1099511627776"), "--seed must be below"),
+        (("--reward-log", "/proc/foo"), "--reward-log /proc/foo"),
+        (("--reward-log", "file"), "--reward-log file"),
+        (("--deterministic", "--stochastic"), "not allowed with"),
+        (("--num-threads", "100000"), "this machine has"),
+    ],
+)
+def test_wrong_flags(
+    zoo: Zoo, trained: Path, tmp_path: Path, flags: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "file").touch()
+    assert_one_line(zoo("enjoy", *AIM, *PLAY, *flags), message)
+
+
+def test_a_drawn_seed_is_told(zoo: Zoo, trained: Path) -> None:
+    result = zoo("enjoy", *AIM, *PLAY, "--seed", "-1")
+    assert result.code == 0, result.err
+    assert ", seed " in result.out
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.monitor import load_results
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_ext.zoo.registry import algorithm_names
+from sb3_ext.zoo.registry import OWN_ALGORITHMS, algorithm_names
 from tests.sb3_ext.zoo.conftest import Zoo
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -184,7 +184,7 @@ def test_images_and_frame_stacks(zoo: Zoo, tmp_path: Path) -> None:
 def test_every_algorithm_trains_a_thousand_steps(zoo: Zoo, tmp_path: Path, algo: str) -> None:
     env = "TargetReach-v0" if algo in ("dqn", "qrdqn") else "SimpleAim-v0"
     off_policy = algo in ("crossq", "ddpg", "dqn", "qrdqn", "sac", "td3", "tqc")
-    on_minibatches = algo in ("ppo", "ppo_numpy")
+    on_minibatches = algo == "ppo" or algo in OWN_ALGORITHMS
     extra = ["learning_starts:900"] * off_policy + ["batch_size:64"] * on_minibatches
     params = ("-params", "n_envs:1", *extra)
     result = zoo("--algo", algo, "--env", env, "-n", "1000", "--seed", "1", *TINY, *params)

@@ -7,6 +7,7 @@ import yaml
 
 from sb3_ext.zoo import runs
 from sb3_ext.zoo.errors import ZooError
+from sb3_ext.zoo.yaml_files import ForeignLoader, read_mapping
 
 
 def test_numbers_go_up(tmp_path: Path) -> None:
@@ -60,6 +61,7 @@ def test_yaml_is_plain_and_rl_zoos_is_read_without_running_it(tmp_path: Path) ->
         "!!python/object/apply:collections.OrderedDict\n- - - n_envs\n    - 8\n"
         "  - - learning_rate\n    - !!python/object/apply:os.system ['touch ran']\n"
     )
-    assert runs.read_plain_yaml(path) == {"n_envs": 8, "learning_rate": None}
+    assert read_mapping(path, ForeignLoader) == {"n_envs": 8, "learning_rate": None}
     assert not Path("ran").exists()
-    assert runs.read_plain_yaml(tmp_path / "absent.yml") == {}
+    with pytest.raises(ZooError, match=r"absent\.yml"):
+        read_mapping(tmp_path / "absent.yml", ForeignLoader)
