@@ -12,8 +12,7 @@ from stable_baselines3.common.policies import (
     MultiInputActorCriticPolicy,
 )
 
-from sb3_ext.backends.base import Batch
-from sb3_ext.backends.parameters import aliases, initialize
+from sb3_ext.backends.parameters import aliases
 from sb3_ext.backends.spec import NetworkSpec
 from sb3_ext.functional.losses import Coefficients
 
@@ -123,38 +122,6 @@ COEFS = {
     "plain": Coefficients(0.2),
     "all": Coefficients(0.2, 0.3, 0.01, 0.7),
 }
-
-
-def parameters_of(spec, seed=0):
-    """Initial parameters, moved so that no bias is 0 and the policy depends on the state."""
-    rng = np.random.default_rng(seed)
-    start = initialize(spec, rng)
-    return {
-        name: (v + 0.1 * rng.standard_normal(v.shape)).astype(np.float32)
-        for name, v in start.items()
-    }
-
-
-def observations(space, n, rng):
-    """``n`` random observations."""
-    if isinstance(space, spaces.Dict):
-        return {key: observations(part, n, rng) for key, part in space.spaces.items()}
-    space.seed(int(rng.integers(1000)))
-    return np.stack([space.sample() for _ in range(n)])
-
-
-def minibatch(spec, n=12, seed=1, backend=None):
-    """Transitions; with a backend, ratios on both sides of the clip range and far inside."""
-    rng = np.random.default_rng(seed)
-    obs = observations(spec.observation_space, n, rng)
-    actions = observations(spec.action_space, n, rng)
-    log_prob, values = rng.standard_normal(n), rng.standard_normal(n)
-    if backend is not None:
-        predictions = backend.evaluate(obs, actions)
-        log_prob = predictions.log_prob + rng.uniform(-0.5, 0.5, n)
-        values = predictions.values + rng.uniform(-0.6, 0.6, n)
-    columns = (log_prob, values, rng.standard_normal(n), rng.standard_normal(n))
-    return Batch(obs, actions, *(c.astype(np.float32) for c in columns))
 
 
 def sb3_loss(policy, batch, coefs):

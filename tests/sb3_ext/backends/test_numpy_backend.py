@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from networks import ACTIVATION_NAMES, CASES, COEFS, OURS, minibatch, parameters_of, sb3_loss
+from networks import ACTIVATION_NAMES, CASES, COEFS, OURS, sb3_loss
 
 from sb3_ext.backends.base import Rates, UpdateSettings
 from sb3_ext.backends.numpy_backend import NumpyActorCritic
@@ -14,6 +14,7 @@ from sb3_ext.functional import noise
 from sb3_ext.functional.distributions import GaussianParams
 from sb3_ext.functional.losses import Coefficients, ppo_loss, ppo_rows
 from sb3_ext.functional.xp import namespace
+from sb3_ext.testing import minibatch, parameters_of
 
 xp = namespace("numpy")
 SPECS = {name: case.spec for name, case in CASES.items()} | OURS
