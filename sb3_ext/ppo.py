@@ -570,13 +570,13 @@ class PPO(BaseAlgorithm):
         progress_bar: bool = False,
     ) -> Self:
         """Train for ``total_timesteps`` steps over all envs, rounded up to whole rollouts."""
+        assert self.env is not None, "learn() needs an env: set_env() gives one"
         self._reconsider(total_timesteps)
         iteration = 0
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
         callback.on_training_start(StepLocals(locals(), self._locals_makers()), globals())
-        assert self.env is not None, "learn() needs an env: set_env() gives one"
         while self.num_timesteps < total_timesteps:
             if not self.collect_rollouts(self.env, callback, self.rollout_buffer, self.n_steps):
                 break

@@ -17,7 +17,7 @@ from sb3_ext.functional import noise
 from sb3_ext.functional.advantages import gae
 from sb3_ext.functional.losses import Coefficients
 
-N_ENVS, N_STEPS, GAMMA, LAMBDA = 8, 64, 0.99, 0.95
+N_ENVS, N_STEPS, GAMMA, LAMBDA = 8, 64, 0.95, 0.95
 
 
 def train(seed: int, total_steps: int = 25_000) -> NumpyActorCritic:
@@ -25,10 +25,10 @@ def train(seed: int, total_steps: int = 25_000) -> NumpyActorCritic:
     env = gym.make_vec("TargetReach-v0", num_envs=N_ENVS)
     spec = NetworkSpec(env.single_observation_space, env.single_action_space)
     network = NumpyActorCritic(spec, initialize(spec, noise.generator(seed, noise.INITIAL)))
-    settings = UpdateSettings(Coefficients(0.2), Rates(1e-3), Rates(0.5), batch_size=64)
     obs, _ = env.reset(seed=seed)
     steps_per_rollout = N_STEPS * N_ENVS
-    for update in range(total_steps // steps_per_rollout):
+    n_updates = total_steps // steps_per_rollout
+    for update in range(n_updates):
         block = noise.draw("gumbel", seed, 1, update * N_STEPS, N_STEPS, N_ENVS, spec.noise_shape)
         act, path = network.actor(block), []
         for t in range(N_STEPS):
@@ -46,6 +46,8 @@ def train(seed: int, total_steps: int = 25_000) -> NumpyActorCritic:
         values = said.values.reshape(N_STEPS, N_ENVS)
         advantages = gae(all_rewards, values, dones, network.values(obs), GAMMA, LAMBDA)
         columns = (said.log_prob, said.values, advantages.ravel(), (advantages + values).ravel())
+        rate = 2e-3 * (1 - update / n_updates)
+        settings = UpdateSettings(Coefficients(0.2), Rates(rate), Rates(0.5), batch_size=128)
         network.update(
             Batch(flat_obs, flat_actions, *(c.astype(np.float32) for c in columns)),
             settings,
