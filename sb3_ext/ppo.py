@@ -28,6 +28,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import (
     FloatSchedule,
     explained_variance,
+    get_device,
     obs_as_tensor,
     safe_mean,
 )
@@ -252,17 +253,24 @@ class PPO(BaseAlgorithm):
             raise ValueError(f"unknown backend {name!r}: choose auto, {', '.join(BACKENDS)}")
         reason = ""
         if name == "auto":  # learn() may change its mind, when it knows how long the run is
-            try:
-                self._build("numpy")
-                if self.actor_critic.spec.images:
-                    raise NeedsTorchError("speed with images")
-            except NeedsTorchError as error:
-                self._build("torch")
-                reason = f", for {error.what}"
+            reason = self._build_what_suits()
         else:
             self._build(name)
         if self.verbose >= 1:
             print(f"Using the {self.actor_critic.name} backend{reason}")
+
+    def _build_what_suits(self) -> str:
+        """NumPy, or torch where it has to be or is faster; returns what is said of that."""
+        try:
+            self._build("numpy")
+        except NeedsTorchError as error:
+            reason = error.what
+        else:
+            if not self.actor_critic.spec.images:
+                return ""
+            reason = "images"
+        self._build("torch")
+        return f", for {reason}"
 
     def _reconsider(self, total_timesteps: int) -> None:
         """Under ``"auto"``: hand a long run's network to a backend that has to compile first."""
@@ -286,7 +294,7 @@ class PPO(BaseAlgorithm):
                 raise NeedsTorchError(f"rollout_buffer_class={name}", ours)
             if torch.device(self._asked_device.replace("auto", "cpu")).type != "cpu":
                 raise NeedsTorchError(f"device={self._asked_device!r}", "device='cpu', or ")
-            self.device = torch.device("cpu")
+        self.device = get_device(self._asked_device if backend == "torch" else "cpu")
         self.policy, self.actor_critic = make_policy(
             self.policy_class,
             self.observation_space,

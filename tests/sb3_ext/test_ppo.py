@@ -839,6 +839,48 @@ class OwnPolicy(Sb3Policy):
         return actions * 0.5, values, log_prob
 
 
+class OwnDistribution(Sb3Policy):
+    """Every mean is 0.3, so that all actions are near it; counts the exploration matrices."""
+
+    n_resets = 0
+
+    def _get_action_dist_from_latent(self, latent_pi):
+        mean = 0.0 * self.action_net(latent_pi) + 0.3
+        if self.use_sde:
+            return self.action_dist.proba_distribution(mean, self.log_std, latent_pi)
+        return self.action_dist.proba_distribution(mean, self.log_std - 10.0)
+
+    def predict_values(self, obs):
+        return super().predict_values(obs) * 0.0 + 7.0
+
+    def reset_noise(self, n_envs=1):
+        self.n_resets += 1
+        super().reset_noise(n_envs)
+
+
+def test_a_policys_own_distribution_and_values_are_asked():
+    model = make(policy=OwnDistribution)
+    seen = []
+
+    class Look(BaseCallback):
+        def _on_step(self):
+            seen.append(self.locals["actions"])
+            return True
+
+        def _on_rollout_end(self):
+            np.testing.assert_allclose(self.locals["values"], 7.0)
+
+    model.learn(64, callback=Look())
+    np.testing.assert_allclose(np.concatenate(seen), 0.3, atol=0.01)
+
+
+def test_a_policy_of_ones_own_explores_anew():
+    model = make(policy=OwnDistribution, use_sde=True, sde_sample_freq=8)
+    before = model.policy.n_resets
+    model.learn(64)
+    assert model.policy.n_resets == before + 4  # 32 steps
+
+
 class OwnBuffer(Sb3Buffer):
     n_got = 0
 
@@ -886,6 +928,8 @@ def test_torch_takes_what_sb3_takes(options, tmp_path):
     for cls in (PPO, stable_baselines3.PPO):
         again = cls.load(tmp_path / "model", device="cpu")
         np.testing.assert_allclose(again.predict(obs, deterministic=True)[0], expected, atol=1e-6)
+    theirs = stable_baselines3.PPO.load(tmp_path / "model", env=model.env, device="cpu")
+    theirs.learn(64)  # SB3 goes on with what we left
     twin = copy.deepcopy(model) if "use_sde" not in options else model
     assert twin.actor_critic.policy is twin.policy
 

@@ -24,10 +24,19 @@ from sb3_ext.backends.autograd import (
 from sb3_ext.backends.base import Batch, Rates
 from sb3_ext.backends.parameters import check_names_and_shapes, is_value_parameter
 from sb3_ext.backends.spec import NetworkSpec
-from sb3_ext.backends.torch_backend.policies import canonical_policy
+from sb3_ext.backends.torch_backend.policies import canonical_policy, is_ours
 from sb3_ext.functional.losses import Coefficients, Predictions
 
 __all__ = ["TorchActorCritic"]
+
+_WAYS = (
+    "forward",
+    "evaluate_actions",
+    "predict_values",
+    "get_distribution",
+    "_get_action_dist_from_latent",
+)
+"""Where a policy may act and judge in a way of its own."""
 
 
 class TorchActorCritic(AutogradActorCritic):
@@ -53,9 +62,8 @@ class TorchActorCritic(AutogradActorCritic):
         if parameters is not None:
             self.load_parameters(parameters)
         own = type(self.policy)
-        self._asks_policy = any(
-            getattr(own, method) is not getattr(ActorCriticPolicy, method)
-            for method in ("forward", "evaluate_actions", "predict_values")
+        self._asks_policy = not is_ours(own) and any(
+            getattr(own, method) is not getattr(ActorCriticPolicy, method) for method in _WAYS
         )
         super().__init__(spec, self.parameters())
 
@@ -120,9 +128,25 @@ class TorchActorCritic(AutogradActorCritic):
 
     def actor(self, noise: NDArray) -> Callable[[int, Any], NDArray]:
         """``act`` for a rollout; a policy that acts in its own way is asked at every step."""
-        if self._asks_policy:
-            return lambda k, obs: self.act(obs, noise[k])
-        return super().actor(noise)
+        if not self._asks_policy:
+            return super().actor(noise)
+        drawn = -1
+
+        def act(k: int, obs: Any) -> NDArray:
+            nonlocal drawn
+            if self.spec.use_sde and k != drawn:  # its own exploration matrices, as often as ours
+                self.policy.reset_noise(noise.shape[1])
+                drawn = k
+            return self.act(obs, noise[k])
+
+        return act
+
+    def values(self, obs: Any) -> NDArray:
+        """V(obs), ``[B]``."""
+        if not self._asks_policy:
+            return super().values(obs)
+        with torch.no_grad():
+            return self.array(self.policy.predict_values(self.encoded(obs))).reshape(-1)
 
     def predictions(self, x: Any, actions: torch.Tensor) -> Predictions:
         """What the policy says of given actions."""
@@ -197,7 +221,8 @@ class TorchActorCritic(AutogradActorCritic):
         optimizer = self.policy.optimizer
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
-            if isinstance(optimizer, torch.optim.Adam) and group.get("foreach") is None:
+            unset = group.get("foreach") is None and group.get("fused") is None
+            if isinstance(optimizer, torch.optim.Adam) and unset:
                 group["fused"] = True  # one kernel for each parameter instead of a dozen
         optimizer.step()
 

@@ -13,7 +13,7 @@ from sb3_ext.backends.sb3_format import sb3_policy_kwargs
 from sb3_ext.backends.spec import NetworkSpec
 from sb3_ext.functional.xp import namespace
 
-__all__ = ["canonical_policy", "with_additions"]
+__all__ = ["canonical_policy", "is_ours", "with_additions"]
 
 
 class _FromZero(sb3.BasePolicy):
@@ -113,6 +113,11 @@ def with_additions(cls: type, spec: NetworkSpec) -> Any:
             f"MultiInputPolicy, not a {cls.__qualname__}"
         )
     return cls
+
+
+def is_ours(cls: type) -> bool:
+    """Whether a policy class is one that :func:`with_additions` made."""
+    return issubclass(cls, _Additions)
 
 
 def canonical_policy(spec: NetworkSpec) -> sb3.ActorCriticPolicy:
