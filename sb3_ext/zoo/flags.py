@@ -1,0 +1,158 @@
+"""What commands' flags share: the parser, key:value pairs, the common flags, threads.
+
+Nothing heavy is imported here, so that ``--help`` and a misspelt flag answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from sb3_ext.zoo.errors import ZooError, nearest
+from sb3_ext.zoo.literals import read_literal
+from sb3_ext.zoo.registry import algorithm_names
+
+# RL Zoo's flags for tuning: named here so that the refusal can say what they would be.
+TUNING_FLAGS = ("-optimize", "--optimize-hyperparameters")
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line and suggest the flag that was meant."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
+        )
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+    def parse_all(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Parses; an unknown flag is an error that names the nearest known one."""
+        args, unknown = self.parse_known_args(argv)
+        if unknown:
+            first = unknown[0].partition("=")[0]
+            if first in TUNING_FLAGS:
+                self.error(f"{first}: hyperparameter optimization is not part of this version")
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            self.error(f"unknown argument {first!r}{nearest(first, flags)}")
+        return args
+
+
+class StoreDict(argparse.Action):
+    """Takes ``key:value`` pairs, as RL Zoo does; values are read as literals, never evaluated.
+
+    A value that is no literal stays a string: ``learning_rate:lin_3e-4`` needs no quotes.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        pairs = dict(getattr(namespace, self.dest) or {})
+        for pair in values:
+            key, colon, text = pair.partition(":")
+            if not colon or not key.isidentifier():
+                parser.error(f"argument {option_string}: expected key:value, got {pair!r}")
+            pairs[key] = _literal_or_text(parser, option_string, key, text)
+        setattr(namespace, self.dest, pairs)
+
+
+def _literal_or_text(parser: argparse.ArgumentParser, flag: str | None, key: str, text: str) -> Any:
+    try:
+        value = read_literal(text)
+    except ValueError as error:
+        if "(" in text or "[" in text or "{" in text:  # meant as Python, but is not
+            parser.error(f"argument {flag}: {key}: {error}")
+        return text
+    # Classes (nn.ReLU) stay text: they are read again where the entry's are, and saved as text.
+    return value if _is_plain(value) else text
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def limit_blas_threads(requested: int) -> None:
+    """Small matrices lose by threads; BLAS reads these variables when NumPy is imported."""
+    cores = os.cpu_count() or 1
+    if requested > cores:  # PyTorch crashes on very large numbers
+        raise ZooError(f"--num-threads {requested}: this machine has {cores} cores")
+    threads = str(requested if requested > 0 else 1)
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, threads)
+
+
+def add_common(parser: Parser) -> None:
+    """Adds the flags of every command that makes a world."""
+    add = parser.add_argument
+    add(
+        "--algo",
+        default="ppo",
+        type=algorithm,
+        metavar="NAME",
+        help=f"the algorithm: {', '.join(algorithm_names())} (default: ppo)",
+    )
+    add("--env", required=True, metavar="ID", help="the world, e.g. SimpleAim-v0")
+    add(
+        "--env-kwargs",
+        nargs="+",
+        action=StoreDict,
+        metavar="KEY:VALUE",
+        help="arguments of the world's constructor",
+    )
+    add(
+        "--gym-packages",
+        nargs="+",
+        default=[],
+        metavar="PACKAGE",
+        help="packages to import that register worlds",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=-1 if parser.prog.endswith("train") else 0,
+        metavar="N",
+        help="governs everything random (train: default drawn and printed)",
+    )
+    add("--device", default="auto", help="PyTorch device (auto, cpu, cuda, ...)")
+    add(
+        "--num-threads",
+        type=int,
+        default=-1,
+        metavar="N",
+        help="PyTorch and BLAS threads (default: 1 for small networks)",
+    )
+    add(
+        "--verbose",
+        type=int,
+        default=1,
+        metavar="N",
+        help="0: quiet, 1: progress, 2: SB3's tables, and the traceback of an error, too",
+    )
+
+
+def algorithm(name: str) -> str:
+    """An algorithm's name, for argparse's ``type``."""
+    if name not in algorithm_names():
+        suggestion = nearest(name, algorithm_names())
+        raise argparse.ArgumentTypeError(
+            f"unknown algorithm {name!r}{suggestion} (there are: {', '.join(algorithm_names())})"
+        )
+    return name
+
+
+def boolean(text: str) -> bool:
+    """True or false, for argparse's ``type``."""
+    if text.lower() not in ("true", "false", "1", "0"):
+        raise argparse.ArgumentTypeError(f"expected true or false, got {text!r}")
+    return text.lower() in ("true", "1")
