@@ -115,6 +115,19 @@ class ResetNoise:
             self._fill(row)
         self._upcoming[rows] = self._cache[rows, self._position[rows]]
 
+    def ahead(self, count: int) -> Floats:
+        """Uniforms of each row's next `count` episodes, `[n_rows, count, width]`; moves nothing."""
+        width = self._cache.shape[-1]
+        found = np.empty((len(self._seeds), count, width), np.float32)
+        for row, seed in enumerate(self._seeds):
+            position = self._position[row]
+            if position + count <= _EPISODES_AHEAD:
+                found[row] = self._cache[row, position : position + count]
+            else:
+                first = int(self._first[row] + position)
+                found[row] = self._philox.uniforms(seed, RESET, first, count, width)
+        return found
+
     def _fill(self, row: int) -> None:
         width = self._cache.shape[-1]
         self._cache[row] = self._philox.uniforms(

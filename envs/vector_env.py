@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 from envs.actions import batch_actions
 from envs.gym_env import METADATA, check_render_mode, fresh_seed, load_world, open_screen
 from envs.noise import ResetNoise, StepNoise
-from envs.world import Params, Rows, State, World, advance, first_rows, override_params, reset_where
+from envs.world import (
+    Params,
+    Rows,
+    State,
+    Transition,
+    World,
+    advance,
+    first_rows,
+    override_params,
+    reset_where,
+)
 
 
 class WorldVectorEnv(gym.vector.VectorEnv):
@@ -132,15 +142,7 @@ class WorldVectorEnv(gym.vector.VectorEnv):
         """
         if self._rows is None:
             raise ResetNeeded("call reset() before the first step()")
-        self._rows, transition = advance(
-            self.world,
-            np,
-            self._rows,
-            batch_actions(self.single_action_space, actions, self.num_envs),
-            self._step_noise.take(),
-            self.params,
-            self.max_episode_steps,
-        )
+        transition = self._advance(batch_actions(self.single_action_space, actions, self.num_envs))
         self._add_terms(transition.reward_terms)
         # A copy in any case: an observation may be a view of the state.
         observations = np.array(transition.observation, order="C")
@@ -148,12 +150,7 @@ class WorldVectorEnv(gym.vector.VectorEnv):
         infos: dict[str, Any] = {}
         if np.count_nonzero(done):
             infos = self._final_infos(done, observations)
-            # The autoreset of `world.step_autoreset`, left out when there's nothing to reset.
-            self._rows = reset_where(
-                self.world, np, done, self._rows, self._reset_noise.upcoming, self.params
-            )
-            self._reset_noise.advance(np.flatnonzero(done))
-            observations = self._observe()
+            observations = self._restart(done)
         if self.render_mode == "human":
             self.render()
         return (
@@ -163,6 +160,30 @@ class WorldVectorEnv(gym.vector.VectorEnv):
             transition.truncated,
             infos,
         )
+
+    # The two halves of `world.step_autoreset`: there's often nothing to reset.
+
+    def _advance(self, actions: NDArray) -> Transition:
+        """Steps every row, `[n, *action_shape]`, and resets nothing."""
+        assert self._rows is not None
+        self._rows, transition = advance(
+            self.world,
+            np,
+            self._rows,
+            actions,
+            self._step_noise.take(),
+            self.params,
+            self.max_episode_steps,
+        )
+        return transition
+
+    def _restart(self, done: NDArray[np.bool_]) -> NDArray:
+        """Starts the next episode of rows that are done; all rows' observations."""
+        assert self._rows is not None
+        noise = self._reset_noise.upcoming
+        self._rows = reset_where(self.world, np, done, self._rows, noise, self.params)
+        self._reset_noise.advance(np.flatnonzero(done))
+        return self._observe()
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """Every row's picture `[height, width, 3]` under "rgb_array"; row 0's window under "human".
