@@ -107,6 +107,19 @@ class ResetNoise:
         self._fill(row)
         self._upcoming[row] = self._cache[row, 0]
 
+    def places(self) -> list[tuple[int, int]]:
+        """Each row's seed, and the episode whose numbers are its next ones."""
+        episodes = (self._first + self._position).tolist()
+        return list(zip(self._seeds, episodes, strict=True))
+
+    def place(self, places: list[tuple[int, int]]) -> None:
+        """Puts every row where :meth:`places` found it."""
+        for row, (seed, episode) in enumerate(places):
+            self._seeds[row] = seed
+            self._first[row] = episode
+            self._fill(row)
+            self._upcoming[row] = self._cache[row, 0]
+
     def advance(self, rows: NDArray[np.intp]) -> None:
         """Moves some rows, given by their indices `[k]`, on to their next episode."""
         self._position[rows] += 1
@@ -162,6 +175,22 @@ class StepNoise:
             self._seeds[row] = seed
             self._first[row] = -self._position
             self._fill(row, self._position)
+
+    def places(self) -> list[tuple[int, int]]:
+        """Each row's seed, and the step whose numbers are its next ones."""
+        return [
+            (s, first + self._position) for s, first in zip(self._seeds, self._first, strict=True)
+        ]
+
+    def place(self, places: list[tuple[int, int]]) -> None:
+        """Puts every row where :meth:`places` found it."""
+        self._position = 0
+        self._seeds = [seed for seed, _ in places]
+        self._first = [step for _, step in places]
+        if self._width:
+            self._cache = np.empty_like(self._cache)  # a caller may hold the last step's slice
+            for row in range(len(places)):
+                self._fill(row, 0)
 
     def take(self) -> Floats:
         """This step's uniforms, `[n_rows, width]` in Fortran order, and moves on to the next."""

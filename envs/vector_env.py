@@ -83,6 +83,50 @@ class WorldVectorEnv(gym.vector.VectorEnv):
         self._rows: Rows | None = None
         self._sums: dict[str, NDArray[np.float64]] = {}
         self._screen: Any = None
+        self._replay: _Replay | None = None
+
+    # Ahead of step(): a program may step the rows itself, many steps at once.
+
+    @property
+    def replayed(self) -> int:
+        """How many of the next steps are already known, see :meth:`replay`."""
+        return 0 if self._replay is None else self._replay.left
+
+    def noise_ahead(self, n_steps: int) -> NDArray[np.float32]:
+        """Takes the step noise of the next steps, `[n_steps, n, n_step_noise]`."""
+        return np.stack([self._step_noise.take() for _ in range(n_steps)])
+
+    def reset_noise_ahead(self, n_episodes: int) -> NDArray[np.float32]:
+        """Looks at each row's next episodes' noise, `[n, n_episodes, n_reset_noise]`."""
+        return self._reset_noise.ahead(n_episodes)
+
+    @property
+    def rows(self) -> Rows:
+        """All rows as they are; the world's functions step them.
+
+        Raises:
+            gymnasium.error.ResetNeeded: There was no reset yet.
+        """
+        if self._rows is None:
+            raise ResetNeeded("call reset() before stepping")
+        return self._rows
+
+    def replay(self, transitions: Transition, observations: NDArray, rows: Rows) -> None:
+        """Lets the next T calls of `step` return what is given here, whatever their actions.
+
+        For rows that were stepped elsewhere, with this env's noise: rewards, infos and episodes are
+        reported as if they were stepped now.
+
+        Args:
+            transitions: Of T steps, fields `[T, n, ...]`.
+            observations: To act on after each of them, `[T, n, *observation_shape]`.
+            rows: The rows after the last one.
+        """
+        started = rows.episodes - self.rows.episodes
+        for k in range(int(started.max())):
+            self._reset_noise.advance(np.flatnonzero(started > k))
+        self._rows = rows
+        self._replay = _Replay(transitions, observations)
 
     @property
     def state(self) -> State:
@@ -112,6 +156,7 @@ class WorldVectorEnv(gym.vector.VectorEnv):
         mask = self._reset_mask(options)
         self._seed(self._row_seeds(seed), mask)
         noise = self._reset_noise.upcoming
+        self._replay = None
         if self._rows is None:
             # A copy, because a state may keep a part of its noise, which `advance` overwrites.
             self._rows = first_rows(self.world, np, noise.copy(order="F"), self.params)
@@ -151,6 +196,8 @@ class WorldVectorEnv(gym.vector.VectorEnv):
         if np.count_nonzero(done):
             infos = self._final_infos(done, observations)
             observations = self._restart(done)
+        if self._replay is not None and not self._replay.left:
+            self._replay = None
         if self.render_mode == "human":
             self.render()
         return (
@@ -165,6 +212,8 @@ class WorldVectorEnv(gym.vector.VectorEnv):
 
     def _advance(self, actions: NDArray) -> Transition:
         """Steps every row, `[n, *action_shape]`, and resets nothing."""
+        if self._replay is not None:
+            return self._replay.transition()
         assert self._rows is not None
         self._rows, transition = advance(
             self.world,
@@ -179,11 +228,37 @@ class WorldVectorEnv(gym.vector.VectorEnv):
 
     def _restart(self, done: NDArray[np.bool_]) -> NDArray:
         """Starts the next episode of rows that are done; all rows' observations."""
+        if self._replay is not None:
+            return self._replay.observation()
         assert self._rows is not None
         noise = self._reset_noise.upcoming
         self._rows = reset_where(self.world, np, done, self._rows, noise, self.params)
         self._reset_noise.advance(np.flatnonzero(done))
         return self._observe()
+
+    def snapshot(self) -> dict[str, Any]:
+        """All rows' episodes and places in the streams of noise, for :meth:`restore`.
+
+        Raises:
+            gymnasium.error.ResetNeeded: There was no reset yet.
+            RuntimeError: Steps that are known already were not taken yet, see :meth:`replay`.
+        """
+        if self.replayed:
+            raise RuntimeError(f"the rows are {self.replayed} steps ahead: no snapshot of them")
+        return {
+            "rows": copy.deepcopy(self.rows),
+            "sums": copy.deepcopy(self._sums),
+            "reset_noise": self._reset_noise.places(),
+            "step_noise": self._step_noise.places(),
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Goes on exactly where :meth:`snapshot` was taken, in this process or in another."""
+        self._rows = copy.deepcopy(snapshot["rows"])
+        self._sums = copy.deepcopy(snapshot["sums"])
+        self._reset_noise.place(snapshot["reset_noise"])
+        self._step_noise.place(snapshot["step_noise"])
+        self._replay = None
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """Every row's picture `[height, width, 3]` under "rgb_array"; row 0's window under "human".
@@ -299,3 +374,30 @@ class WorldVectorEnv(gym.vector.VectorEnv):
         state = type(rows.state)(*(leaf[row] for leaf in rows.state))
         total = sum(float(total[row]) for total in self._sums.values())
         return state, f"step {int(rows.elapsed[row])}   return {total:.2f}"
+
+
+class _Replay:
+    """Steps that are known already, one after the other."""
+
+    def __init__(self, transitions: Transition, observations: NDArray) -> None:
+        self._transitions, self._observations = transitions, observations
+        self._step = 0
+
+    @property
+    def left(self) -> int:
+        return len(self._observations) - self._step
+
+    def transition(self) -> Transition:
+        t, all_steps = self._step, self._transitions
+        self._step += 1
+        return Transition(
+            None,
+            all_steps.observation[t],
+            all_steps.reward[t],
+            {name: term[t] for name, term in all_steps.reward_terms.items()},
+            all_steps.terminated[t],
+            all_steps.truncated[t],
+        )
+
+    def observation(self) -> NDArray:
+        return self._observations[self._step - 1]

@@ -66,6 +66,7 @@ from sb3_ext.rollout_buffer import (
     truncated,
 )
 from sb3_ext.schedules import as_schedule, clamp_progress, from_string
+from sb3_ext.vec_env.jax_world import NeedsEnvError, culprit, jax_world
 
 __all__ = ["PPO", "JaxPPO", "MlxPPO", "NumpyPPO", "PPOExtensions", "TorchPPO"]
 
@@ -221,6 +222,8 @@ class PPO(BaseAlgorithm):
         # A loaded model may bring rollouts along: save(include=["_kept"]).
         kept = self.__dict__.get("_kept", ())
         self._kept: deque[Batch] = deque(kept, maxlen=self.extensions.n_rollouts_kept)
+        self._ahead: Any = None  # a rollout that was collected in one program
+        self._program: Any = None
 
     def _make_buffer(self) -> None:
         sizes: Any = {
@@ -261,6 +264,9 @@ class PPO(BaseAlgorithm):
 
     def _build_what_suits(self) -> str:
         """NumPy, or torch where it has to be or is faster; returns what is said of that."""
+        if jax_world(self.env) is not None:
+            self._build("jax")
+            return ", for a JaxWorldVecEnv"
         try:
             self._build("numpy")
         except NeedsTorchError as error:
@@ -340,7 +346,7 @@ class PPO(BaseAlgorithm):
         self.policy.set_training_mode(False)
         given, rollout_buffer = rollout_buffer, self._ours_for(rollout_buffer)
         rollout_buffer.reset()
-        act = self._begin_acting(env.num_envs, n_rollout_steps)
+        act = self._begin_acting(env, n_rollout_steps)
         truncations: list[tuple[int, int, Any]] = []  # (step, row, terminal observation)
         callback.on_rollout_start()
         for n_steps in range(n_rollout_steps):
@@ -351,7 +357,7 @@ class PPO(BaseAlgorithm):
             self.num_timesteps += env.num_envs
             self._noise_step += 1
             self._show(callback, locals())
-            if not callback.on_step():
+            if not self._goes_on(callback):
                 return False
             self._update_info_buffer(infos, dones)
             starts = self._last_episode_starts
@@ -372,18 +378,50 @@ class PPO(BaseAlgorithm):
         """Where a rollout is collected: in the buffer itself, if it's one of ours."""
         return buffer if isinstance(buffer, RolloutBuffer) else self._collected
 
-    def _begin_acting(self, n_envs: int, n_steps: int) -> Any:
+    def _begin_acting(self, env: VecEnv, n_steps: int) -> Any:
         """A function of (step, observations) that acts; its noise is drawn here, as one block."""
         spec = self.actor_critic.spec
         kind, shape = spec.distribution.noise_kind, spec.noise_shape
         stream = noise.EXPLORATION if self.use_sde else noise.ACTION
         at = (self._noise_seed, stream, self._noise_step)
-        if not self.use_sde:
-            return self.actor_critic.actor(noise.draw(kind, *at, n_steps, n_envs, shape))
-        every = self.sde_sample_freq if self.sde_sample_freq > 0 else n_steps
-        n_draws = -(-n_steps // every)
-        explore = self.actor_critic.actor(noise.draw(kind, *at, n_draws, n_envs, shape))
-        return lambda step, obs: explore(step // every, obs)
+        every = 1
+        if self.use_sde:
+            every = self.sde_sample_freq if self.sde_sample_freq > 0 else n_steps
+        draws = np.arange(n_steps) // every
+        block = noise.draw(kind, *at, int(draws[-1]) + 1, env.num_envs, shape)
+        self._ahead = self._run_ahead(env, block, draws)
+        if self._ahead is not None:
+            return self._ahead.action
+        act = self.actor_critic.actor(block)
+        return act if every == 1 else lambda step, obs: act(step // every, obs)
+
+    def _run_ahead(self, env: VecEnv, block: NDArray, draws: NDArray) -> Any:
+        """Collect and learn in one program where the env allows it (:mod:`sb3_ext.fused`)."""
+        world = jax_world(env)
+        if world is None or self.actor_critic.name != "jax":
+            return None
+        from sb3_ext.fused import FusedProgram
+
+        world.play_out()
+        if self._program is None or not self._program.serves(self.actor_critic, world.world_env):
+            backend: Any = self.actor_critic
+            self._program = FusedProgram(backend, world.world_env, self.gamma, self.gae_lambda)
+        n_rows = len(draws) * env.num_envs
+        after = self.num_timesteps + n_rows
+        settings = self._update_settings(clamp_progress(1.0 - after / self._total_timesteps))
+        alone = self.extensions.n_rollouts_kept == 1 and self._normalization() != "rollout"
+        order = partial(noise.permutation, self._noise_seed, self._noise_update, n=n_rows)
+        return self._program.run(block, draws, settings if alone else None, order)
+
+    def _goes_on(self, callback: BaseCallback) -> bool:
+        if self._ahead is None:
+            return callback.on_step()
+        try:
+            return callback.on_step()
+        except NeedsEnvError as error:
+            raise ValueError(
+                f"{culprit(error)}: {error}; use another form of the env (--vec-env vector)"
+            ) from error
 
     def _step(self, env: VecEnv, actions: NDArray) -> Any:
         try:
@@ -422,6 +460,10 @@ class PPO(BaseAlgorithm):
         check_finite("observation", buffer.observations, now)
         check_finite("observation", as_one_step(self._last_obs), now)
         check_finite("reward", buffer.rewards, now)
+        if self._ahead is not None:
+            last_values = self._ahead.finish(buffer)
+            check_finite("advantage", buffer.advantages, now)
+            return torch.as_tensor(last_values[:, None])
         backend, rows = self.actor_critic, rows_of(buffer)
         predictions = None if buffer.active is not None else backend.acted_predictions()
         predictions = predictions or backend.evaluate(rows.obs, rows.actions)
@@ -446,7 +488,9 @@ class PPO(BaseAlgorithm):
         """
         assert self.rollout_buffer.full, "train() needs a full rollout buffer"
         self.policy.set_training_mode(True)
-        settings = self._update_settings()
+        settings = self._update_settings(self._current_progress_remaining)
+        for group in self.policy.optimizer.param_groups:  # what files say of it
+            group["lr"] = settings.learning_rate.policy
         update = self._noise_update
         self._noise_update += 1
         rows: Any
@@ -456,7 +500,8 @@ class PPO(BaseAlgorithm):
         else:
             rows, order = self._rows_of_epoch, None
         try:
-            stats = self.actor_critic.update(rows, settings, order)
+            stats = self._ahead.take_over(rows, settings) if self._ahead is not None else None
+            stats = stats or self.actor_critic.update(rows, settings, order)
         except FloatingPointError as error:
             raise FloatingPointError(
                 f"{error} in update {self._noise_update} at step {self.num_timesteps}"
@@ -469,12 +514,10 @@ class PPO(BaseAlgorithm):
             )
         self._log_update(stats, settings)
 
-    def _update_settings(self) -> UpdateSettings:
-        """This update's numbers: the schedules at the current progress."""
-        progress, ours = self._current_progress_remaining, self.extensions
+    def _update_settings(self, progress: float) -> UpdateSettings:
+        """An update's numbers: the schedules at the remaining progress."""
+        ours = self.extensions
         rate, value_rate, value_norm = self.lr_schedule(progress), None, None
-        for group in self.policy.optimizer.param_groups:  # what files say of it
-            group["lr"] = rate
         if ours.value_learning_rate is not None:
             value_rate = as_schedule(ours.value_learning_rate, "value_learning_rate")(progress)
             value_norm = ours.value_max_grad_norm or self.max_grad_norm
@@ -602,7 +645,7 @@ class PPO(BaseAlgorithm):
         return ["policy", "policy.optimizer"], []
 
     def _excluded_save_params(self) -> list[str]:
-        ours = ["_kept", "_collected", "_asked_device", "actor_critic"]
+        ours = ["_kept", "_collected", "_asked_device", "_ahead", "_program", "actor_critic"]
         return [*super()._excluded_save_params(), *ours]
 
     def save(self, path: Any, exclude: Any = None, include: Any = None) -> None:

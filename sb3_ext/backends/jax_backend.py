@@ -23,7 +23,6 @@ from sb3_ext.backends.autograd import (
 from sb3_ext.backends.base import Batch, Rates, UpdateSettings, UpdateStats, summarize
 from sb3_ext.backends.parameters import check_names_and_shapes, is_value_parameter, shapes
 from sb3_ext.backends.spec import NATURE_CNN, NetworkSpec
-from sb3_ext.functional.advantages import normalize
 from sb3_ext.functional.losses import Coefficients, Predictions
 from sb3_ext.functional.xp import namespace
 
@@ -271,7 +270,8 @@ class JaxActorCritic(AutogradActorCritic):
         self._infer_actor = jax.jit(lambda network, x: network(x, actor_only=True))
         self._gradient = jax.jit(gradient)
         self._apply = jax.jit(step)
-        self._scan = jax.jit(partial(_scan, gradient, step), static_argnames="size")
+        self.learn = partial(_scan, gradient, step)  # pure: a program of programs can have it
+        self._scan = jax.jit(self.learn, static_argnames=("size", "normalized"))
 
     def _set(self, parameters: Mapping[str, Any], optimizer: Any = None) -> None:
         check_names_and_shapes(self.shapes, parameters)
@@ -346,24 +346,29 @@ class JaxActorCritic(AutogradActorCritic):
         in_steps = bool(self.spec.images) and jax.default_backend() == "cpu"
         if in_steps or order is None or not isinstance(rollout, Batch):
             return super().update(rollout, settings, order)
-        plan = _plan(rollout, settings, [order(epoch) for epoch in range(settings.n_epochs)])
-        kl_limit = None if settings.target_kl is None else 1.5 * settings.target_kl
-        learner, (predictions, kls, norms) = self._scan(
+        plan = make_plan(rollout.n_rows, settings, order)
+        result = self._scan(
             self.learner,
             self.minibatch_tensors(rollout),
             plan,
-            settings.coefs,
-            settings.learning_rate,
-            settings.max_grad_norm,
-            kl_limit,
+            *numbers_of(settings),
             size=settings.batch_size,
+            normalized=settings.normalize_minibatch,
         )
-        norms = np.asarray(norms)
+        # Not finite: step by step from the same state; it stops at the culprit and says what it is.
+        return self.accept(result, plan, rollout, settings) or super().update(
+            rollout, settings, order
+        )
+
+    def accept(
+        self, result: "Learned", plan: "Plan", rollout: Batch, settings: UpdateSettings
+    ) -> UpdateStats | None:
+        """Go on from what a scan has learned; None, and nothing changes, if it isn't finite."""
+        norms = np.asarray(result.norms)
         if not np.isfinite(norms).all():
-            # Step by step from the same state: it stops at the culprit and says what it is.
-            return super().update(rollout, settings, order)
-        self.learner, self._is_twin_old = learner, True
-        stats, n_steps = _read(plan, rollout, settings, predictions, np.asarray(kls), norms)
+            return None
+        stats, n_steps = _read(plan, rollout, settings, result, norms)
+        self.learner, self._is_twin_old = result.learner, True
         self.step_count += n_steps
         return stats
 
@@ -426,29 +431,39 @@ class Plan(NamedTuple):
     weighted mean of the minibatches' means.
     """
 
-    rows: NDArray  # [T, S], which rows of the rollout
-    advantages: NDArray  # [T, S], normalized
-    mask: NDArray | None  # [T, S], 0 for what pads an epoch's last step; None: nothing does
+    rows: Any  # [T, S], which rows of the rollout
+    mask: Any  # [T, S], 0 for what pads an epoch's last step; None: nothing does
 
 
-def _plan(rollout: Batch, settings: UpdateSettings, orders: list[NDArray]) -> Plan:
-    n, size = settings.rows_of_epoch(rollout.n_rows), settings.batch_size
-    per_step = size * settings.accumulate
+class Learned(NamedTuple):
+    """What comes of an update's T optimizer steps."""
+
+    learner: Learner
+    advantages: Any  # [T, S], as the loss saw them
+    predictions: Predictions  # [T, S] each
+    kls: Any  # [T, k], of each of a step's minibatches
+    norms: Any  # [T], of the gradients before clipping
+
+
+def make_plan(n_rows: int, settings: UpdateSettings, order: Callable[[int], NDArray]) -> Plan:
+    """The plan of an update from a rollout of ``n_rows``; ``order`` as ActorCritic.update's."""
+    n, per_step = settings.rows_of_epoch(n_rows), settings.batch_size * settings.accumulate
     n_padded = -(-n // per_step) * per_step
-    index = np.zeros((len(orders), n_padded), np.int32)
-    advantages = np.zeros(index.shape, np.float32)
-    for epoch, order in enumerate(orders):
-        index[epoch, :n] = order[:n]
-        ordered = rollout.advantages[order]
-        if settings.normalize_minibatch:
-            ordered = normalize(ordered, range(0, len(order), size))
-        advantages[epoch, :n] = ordered[:n]
+    index = np.zeros((settings.n_epochs, n_padded), np.int32)
+    for epoch, rows in enumerate(index):
+        rows[:n] = order(epoch)[:n]
     shape = (-1, per_step)
     mask: Any = None
     if n_padded > n:
         mask = np.broadcast_to(np.arange(n_padded) < n, index.shape)
         mask = mask.astype(np.float32).reshape(shape)
-    return Plan(index.reshape(shape), advantages.reshape(shape), mask)
+    return Plan(index.reshape(shape), mask)
+
+
+def numbers_of(settings: UpdateSettings) -> tuple[Any, ...]:
+    """Those of a scan's arguments that may change from update to update without compiling anew."""
+    kl_limit = None if settings.target_kl is None else 1.5 * settings.target_kl
+    return settings.coefs, settings.learning_rate, settings.max_grad_norm, kl_limit
 
 
 def _scan(
@@ -463,25 +478,27 @@ def _scan(
     kl_limit: jax.Array | None,
     *,
     size: int,
-) -> tuple[Learner, Any]:
-    """All steps; the results are stacked: predictions ``[T, S]``, KL ``[T, k]``, norm ``[T]``."""
+    normalized: bool,
+) -> Learned:
+    """All steps of an update, from minibatches of ``size`` rows."""
+    advantages = rollout.advantages[plan.rows]
+    if normalized:
+        advantages = _normalize(advantages, plan.mask, size)
 
-    def take_step(learner: Learner, plan: Plan) -> Any:
+    def take_step(learner: Learner, steps: tuple[Plan, jax.Array]) -> Any:
+        plan, advantages = steps
         batch = jax.tree.map(lambda rows: rows[plan.rows], rollout)
-        batch = batch._replace(advantages=plan.advantages)
+        batch = batch._replace(advantages=advantages)
         (_, predictions), grads = gradient(learner.network, batch, plan.mask, coefs)
         kl = _approx_kl(predictions, batch, plan.mask, size)
         moved, norm = step(learner, grads, rates, limits)
         return moved, (predictions, kl, norm)
 
-    if kl_limit is None:
-        return jax.lax.scan(take_step, learner, plan)
-
-    def take_step_or_stop(carry: Any, plan: Plan) -> Any:
+    def take_step_or_stop(carry: Any, steps: tuple[Plan, jax.Array]) -> Any:
         learner, goes_on = carry
 
         def go(learner: Learner) -> Any:
-            moved, results = take_step(learner, plan)
+            moved, results = take_step(learner, steps)
             goes_on = (results[1] <= kl_limit).all()
             kept = jax.tree.map(lambda new, old: jnp.where(goes_on, new, old), moved, learner)
             return (kept, goes_on), results
@@ -494,8 +511,25 @@ def _scan(
 
         return jax.lax.cond(goes_on, go, stay, learner)
 
-    (learner, _), results = jax.lax.scan(take_step_or_stop, (learner, jnp.array(True)), plan)
-    return learner, results
+    steps = (plan, advantages)
+    if kl_limit is None:
+        learner, results = jax.lax.scan(take_step, learner, steps)
+    else:
+        begin = (learner, jnp.array(True))
+        (learner, _), results = jax.lax.scan(take_step_or_stop, begin, steps)
+    return Learned(learner, advantages, *results)
+
+
+def _normalize(advantages: jax.Array, mask: Any, size: int) -> jax.Array:
+    """``functional.advantages.normalize`` of each step's minibatches, ``[T, S]``."""
+    blocks = advantages.reshape(len(advantages), -1, size)
+    inside = jnp.ones_like(blocks) if mask is None else mask.reshape(blocks.shape)
+    counts = inside.sum(axis=2, keepdims=True)
+    means = (blocks * inside).sum(axis=2, keepdims=True) / jnp.maximum(counts, 1.0)
+    centered = (blocks - means) * inside
+    variances = (centered * centered).sum(axis=2, keepdims=True) / jnp.maximum(counts - 1.0, 1.0)
+    result = jnp.where(counts == 1.0, blocks, centered / (jnp.sqrt(variances) + 1e-8))
+    return result.reshape(advantages.shape)
 
 
 def _approx_kl(predictions: Predictions, batch: Batch, mask: Any, size: int) -> jax.Array:
@@ -512,13 +546,13 @@ def _read(
     plan: Plan,
     rollout: Batch,
     settings: UpdateSettings,
-    predictions: Predictions,
-    kls: NDArray,
+    result: Learned,
     norms: NDArray,
 ) -> tuple[UpdateStats, int]:
     """The scan's results as the numbers that are logged, and how many steps were taken."""
     n_epochs, size = settings.n_epochs, settings.batch_size
     n = settings.rows_of_epoch(rollout.n_rows)
+    predictions, kls = result.predictions, np.asarray(result.kls)
 
     def rows(stacked: Any) -> NDArray:
         """``[T, S]``, or ``[T]`` for a number that all rows share, without the padding."""
@@ -540,7 +574,7 @@ def _read(
         n_steps, end = _steps_before(last, per_epoch, settings.accumulate), sum(sizes)
     index = rows(plan.rows)[:end]
     columns = (
-        rollout._replace(obs=None).take(index)._replace(advantages=rows(plan.advantages)[:end])
+        rollout._replace(obs=None).take(index)._replace(advantages=rows(result.advantages)[:end])
     )
     entropy = None if predictions.entropy is None else rows(predictions.entropy)[:end]
     stats = summarize(

@@ -1,14 +1,14 @@
 """From what an env says to what a network reads: one-hot vectors, images in [0, 1], float rows.
 
-Pure NumPy: every backend hands its network the result. The rules are stable-baselines3's, and so
-is the test of what counts as an image, so that one zip file means one network.
+Pure NumPy (or jax.numpy): every backend hands its network the result. The rules are
+stable-baselines3's, and so is the test of what counts as an image, so that one zip file means one
+network.
 """
 
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import NDArray
 
 __all__ = ["encode", "encoded_size", "is_image", "refuse_many_axes"]
 
@@ -54,6 +54,7 @@ def encode(
     obs: Any,
     normalize_images: bool = True,
     dtype: type | np.dtype = np.float32,
+    xp: Any = np,
 ) -> Any:
     """Encode a batch of observations.
 
@@ -62,28 +63,29 @@ def encode(
         obs: ``[B, ...]``, or a dict of such for a Dict space.
         normalize_images: Divide images by 255.
         dtype: Of the result.
+        xp: The array module, numpy or jax.numpy.
 
     Returns:
         ``[B, n]``; ``[B, C, H, W]`` for a Box of three axes; a dict of such for a Dict space.
     """
     if isinstance(space, spaces.Dict):
         return {
-            key: encode(part, obs[key], normalize_images, dtype)
+            key: encode(part, obs[key], normalize_images, dtype, xp)
             for key, part in space.spaces.items()
         }
     if isinstance(space, spaces.Discrete):
-        return _one_hot(np.asarray(obs).reshape(-1) - space.start, int(space.n), dtype)
+        return _one_hot(xp.asarray(obs).reshape(-1) - int(space.start), int(space.n), dtype)
     if isinstance(space, spaces.MultiDiscrete):
         nvec = space.nvec.reshape(-1)
-        columns = np.asarray(obs).reshape(-1, len(nvec)) - space.start.reshape(-1)
-        return np.concatenate(
+        columns = xp.asarray(obs).reshape(-1, len(nvec)) - space.start.reshape(-1)
+        return xp.concatenate(
             [_one_hot(columns[:, k], int(n), dtype) for k, n in enumerate(nvec)], axis=1
         )
-    rows = np.asarray(obs).astype(dtype, copy=False)
+    rows = xp.asarray(obs).astype(dtype, copy=False)
     if isinstance(space, spaces.Box) and len(space.shape) == 3:
         return rows * dtype(1 / 255) if normalize_images and is_image(space) else rows  # type: ignore[operator]
     return rows.reshape(len(rows), -1)
 
 
-def _one_hot(index: NDArray, n: int, dtype: type | np.dtype) -> NDArray:
-    return (index.astype(np.int64)[:, None] == np.arange(n)).astype(dtype)
+def _one_hot(index: Any, n: int, dtype: type | np.dtype) -> Any:
+    return (index.astype(np.int32)[:, None] == np.arange(n, dtype=np.int32)).astype(dtype)

@@ -229,14 +229,14 @@ def prepare(args: argparse.Namespace) -> Experiment:
     settings = resolve(entry, algorithm, args.algo, args.hyperparams)
     if args.n_timesteps != -1:
         settings.n_timesteps = args.n_timesteps
-    form, reason = choose_form(args.vec_env, spec, settings)
+    form, reason = choose_form(args.vec_env, spec, settings, args.algo)
     builder = EnvBuilder(spec, settings, form, settings.env_kwargs | (args.env_kwargs or {}))
     pretrained = _pretrained(args)
     seed = chosen_seed(args.seed)
     set_random_seed(seed)
     notices = [entry.notice] if entry.notice else []
     notices += [f"rows: {form} ({reason})"] if reason else []
-    notices += [_set_threads(args.num_threads, settings)]
+    notices += [set_threads(args.num_threads, settings)]
     # ARS steps one env itself and hands the others to worker processes of its own.
     n_envs = 1 if args.algo == "ars" else settings.n_envs
     normalizer, notice = _normalizer(args, settings, pretrained)
@@ -317,8 +317,16 @@ def _pretrained(args: argparse.Namespace) -> Path | None:
     return path
 
 
-def _set_threads(requested: int, settings: Settings) -> str:
-    """Small networks run several times slower on PyTorch's default of all cores than on one."""
+def set_threads(requested: int, settings: Settings) -> str:
+    """Small networks run several times slower on PyTorch's default of all cores than on one.
+
+    Args:
+        requested: Threads; below 1 to choose them for the policy.
+        settings: With the policy.
+
+    Returns:
+        What was chosen, for the user.
+    """
     threads = requested
     if requested < 1:
         convolutional = "Mlp" not in str(settings.algorithm["policy"])
@@ -363,7 +371,7 @@ def _begin(
     evaluation = _evaluation(experiment, run)
     if evaluation is not None:
         files.callback(workers.close, evaluation.eval_env)
-    callbacks: list[BaseCallback] = [watch, *_entry_callbacks(experiment.settings)]
+    callbacks: list[BaseCallback] = [watch, *entry_callbacks(experiment.settings)]
     callbacks += _own_callbacks(experiment, run, evaluation)
     if args.verbose > 0:
         progress = ProgressCallback(bar=True if args.progress else None)
@@ -403,7 +411,7 @@ def _set_logger(experiment: Experiment, run: runs.Run, traces: runs.Traces) -> N
     folder = Path(args.log_folder) / "tb" if args.tensorboard_log is None else args.tensorboard_log
     if folder:
         formats.append("tensorboard")
-        path = str(Path(folder) / experiment.spec.id / run.name)
+        path = str(Path(folder) / experiment.spec.id / (args.tb_log_name or run.name))
         traces.own(Path(path))
     else:
         path = str(run.folder)
@@ -430,7 +438,12 @@ def _evaluation(experiment: Experiment, run: runs.Run) -> EvaluationCallback | N
     )
 
 
-def _entry_callbacks(settings: Settings) -> list[BaseCallback]:
+def entry_callbacks(settings: Settings) -> list[BaseCallback]:
+    """The callbacks that an entry names.
+
+    Raises:
+        ZooError: If one cannot be made.
+    """
     callbacks = []
     for item in as_list(settings.callback or []):
         factory, kwargs = named_object(item, "callback")

@@ -141,6 +141,51 @@ def add_common(parser: Parser) -> None:
     )
 
 
+def add_experiment(parser: Parser) -> None:
+    """Adds the flags of every command that trains: hyperparameters, rows, evaluations, folder."""
+    add = parser.add_argument
+    add(
+        "-n",
+        "--n-timesteps",
+        type=int,
+        default=-1,
+        metavar="N",
+        help="steps to train for (default: the entry's)",
+    )
+    add("--preset", metavar="NAME", help="use the entry ENV@NAME of the hyperparameter files")
+    add(
+        "-conf",
+        "--conf-file",
+        metavar="FILE",
+        help="YAML or Python file, or package, with the hyperparameters; must contain the env",
+    )
+    add(
+        "-params",
+        "--hyperparams",
+        nargs="+",
+        action=StoreDict,
+        metavar="KEY:VALUE",
+        help="override hyperparameters, e.g. learning_rate:lin_3e-4 n_envs:8",
+    )
+    add(
+        "--eval-env-kwargs",
+        nargs="+",
+        action=StoreDict,
+        metavar="KEY:VALUE",
+        help="arguments of the evaluation world (default: --env-kwargs)",
+    )
+    add(
+        "--vec-env",
+        choices=("auto", "dummy", "subproc", "vector", "jax"),
+        default="auto",
+        help="how rows are run; auto: the world's own vector form if it has one, else dummy; jax: "
+        "rollouts and updates in one jitted program (ppo_jax, functional worlds)",
+    )
+    add("-f", "--log-folder", default="logs", metavar="DIR", help="where runs go (default: logs)")
+    add("--eval-episodes", type=int, default=5, metavar="N", help="episodes of an evaluation")
+    add("--n-eval-envs", type=int, default=None, metavar="N", help="rows of the evaluation env")
+
+
 def algorithm(name: str) -> str:
     """An algorithm's name, for argparse's ``type``."""
     if name not in algorithm_names():

@@ -23,13 +23,10 @@ from stable_baselines3.common.vec_env import (
     VecTransposeImage,
 )
 
-from sb3_ext.vec_env import GymnasiumVecEnv
-from sb3_ext.vec_env.episode_log import EpisodeLog
+from sb3_ext.vec_env import EpisodeLog, GymnasiumVecEnv, JaxWorldVecEnv
 from sb3_ext.zoo.errors import ZooError, reason
 from sb3_ext.zoo.hyperparams import Settings, import_object
 from sb3_ext.zoo.workers import hang_up_at_exit, leave_signals_to_the_trainer
-
-FORMS = ("auto", "dummy", "subproc", "vector")
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class EnvBuilder:
     Attributes:
         spec: The world.
         settings: The hyperparameter entry (wrappers, normalization, frame stack).
-        form: ``dummy``, ``subproc`` or ``vector``, as :func:`choose_form` gave it.
+        form: ``dummy``, ``subproc``, ``vector`` or ``jax``, as :func:`choose_form` gave it.
         env_kwargs: Arguments of the world's constructor.
     """
 
@@ -75,13 +72,16 @@ class EnvBuilder:
                 callback keeps in step with the training env's.
             render_mode: As Gymnasium has it.
         """
-        return self._wrap(
-            self._base(n_envs, seed, render_mode), training=False, normalizer=normalizer
-        )
+        rows = self.step_by_step()._base(n_envs, seed, render_mode)
+        return self._wrap(rows, training=False, normalizer=normalizer)
 
     def in_one_process(self) -> EnvBuilder:
         """The same world without worker processes."""
         return replace(self, form="dummy") if self.form == "subproc" else self
+
+    def step_by_step(self) -> EnvBuilder:
+        """The same world without a program that collects whole rollouts."""
+        return replace(self, form="vector") if self.form == "jax" else self
 
     def _base(self, n_envs: int, seed: int, render_mode: str | None = None) -> VecEnv:
         kwargs = dict(self.env_kwargs)
@@ -103,9 +103,10 @@ class EnvBuilder:
             return EpisodeLog(venv, info_keywords=keywords)
 
     def _rows(self, n_envs: int, seed: int, kwargs: dict[str, Any]) -> VecEnv:
-        if self.form != "vector":
+        if self.form not in ("vector", "jax"):
             return self._separate_envs(n_envs, seed, kwargs)
-        venv = GymnasiumVecEnv(gym.make_vec(self.spec, num_envs=n_envs, **kwargs))
+        cls = JaxWorldVecEnv if self.form == "jax" else GymnasiumVecEnv
+        venv = cls(gym.make_vec(self.spec, num_envs=n_envs, **kwargs))
         venv.seed(seed)
         return venv
 
@@ -185,19 +186,22 @@ def _holds_channels_last_images(venv: VecEnv) -> bool:
     )
 
 
-def choose_form(requested: str, spec: EnvSpec, settings: Settings) -> tuple[str, str]:
+def choose_form(
+    requested: str, spec: EnvSpec, settings: Settings, algo: str = ""
+) -> tuple[str, str]:
     """Chooses how the rows of a VecEnv are run.
 
     Args:
         requested: What ``--vec-env`` said.
         spec: The world.
         settings: Its entry: wrappers of single envs rule the vector form out.
+        algo: The algorithm, where it matters.
 
     Returns:
         The form and, where ``auto`` chose, why; else an empty string.
 
     Raises:
-        ZooError: If ``vector`` is asked for and cannot be had.
+        ZooError: If ``vector`` or ``jax`` is asked for and cannot be had.
     """
     reason = None
     if spec.vector_entry_point is None:
@@ -208,8 +212,10 @@ def choose_form(requested: str, spec: EnvSpec, settings: Settings) -> tuple[str,
         reason = "'monitor_kwargs' belong to single envs"
     elif spec.additional_wrappers:
         reason = f"{spec.id} is registered with wrappers of single envs"
-    if requested == "vector" and reason:
-        raise ZooError(f"--vec-env vector: {reason}; use --vec-env dummy or subproc")
+    if requested in ("vector", "jax") and reason:
+        raise ZooError(f"--vec-env {requested}: {reason}; use --vec-env dummy or subproc")
+    if requested == "jax":
+        _check_jax(spec, settings, algo)
     if requested != "auto":
         return requested, ""
     if reason:
@@ -217,6 +223,26 @@ def choose_form(requested: str, spec: EnvSpec, settings: Settings) -> tuple[str,
     if not is_exact(spec):
         return "dummy", f"{spec.id}'s vector form ends episodes one step late"
     return "vector", f"{spec.id} has a vector form"
+
+
+def _check_jax(spec: EnvSpec, settings: Settings, algo: str) -> None:
+    if algo != "ppo_jax":
+        raise ZooError(f"--vec-env jax: {algo} steps envs from outside; it is ppo_jax's alone")
+    for key in ("normalize", "frame_stack", "vec_env_wrapper"):
+        if getattr(settings, key) not in (None, [], ""):
+            raise ZooError(
+                f"--vec-env jax: {key!r} stands between the world and the jitted program; use "
+                "--vec-env vector"
+            )
+    probe = gym.make_vec(spec, num_envs=1)
+    try:
+        JaxWorldVecEnv(probe)
+    except TypeError:
+        raise ZooError(
+            f"--vec-env jax: {spec.id} has no functional definition; use --vec-env vector"
+        ) from None
+    finally:
+        probe.close()
 
 
 def is_exact(spec: EnvSpec) -> bool:
