@@ -20,7 +20,7 @@ from sb3_ext.zoo.errors import ZooError
 from sb3_ext.zoo.experiment import chosen_seed, is_judged_deterministically
 from sb3_ext.zoo.hyperparams import Entry, Settings, resolve
 from sb3_ext.zoo.make_env import EnvBuilder, choose_form
-from sb3_ext.zoo.video import VideoFile, has_display
+from sb3_ext.zoo.video import has_display, video_file
 from sb3_ext.zoo.yaml_files import ForeignLoader, read_mapping
 
 
@@ -172,7 +172,7 @@ def play(
     starts = np.ones(env.num_envs, dtype=bool)
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.suppress(KeyboardInterrupt))
-        file = stack.enter_context(VideoFile(video, _fps(env))) if video else None
+        file = stack.enter_context(video_file(video, _fps(env))) if video else None
         if video:
             stack.callback(lambda: print(f"video: {video}"))
         observation: Any = env.reset()

@@ -1,35 +1,11 @@
 """Windows on a real X server (Xvfb), and pictures without any display."""
 
 import os
-import shutil
 import subprocess
 import sys
 import textwrap
 
 import pytest
-
-
-@pytest.fixture
-def x_display():
-    """The name of a fresh X display."""
-    if shutil.which("Xvfb") is None:
-        pytest.skip("Xvfb is not installed")
-    read, write = os.pipe()
-    # Without -noreset the server restarts, deaf for a moment, whenever its last client leaves.
-    options = ["-screen", "0", "1280x900x24", "-nolisten", "tcp", "-noreset"]
-    server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write), *options],
-        pass_fds=[write],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(write)
-    with os.fdopen(read) as pipe:
-        number = pipe.readline().strip()  # the server writes it when it's ready
-    assert number, "Xvfb did not start"
-    yield f":{number}"
-    server.terminate()
-    server.wait(10)
 
 
 def run(*code, **environment):
