@@ -24,3 +24,10 @@ def _register_world(
 
 _register_world("SimpleAim-v0", "envs.simple_aim:SimpleAim", 200, reward_threshold=380.0)
 _register_world("TargetReach-v0", "envs.target_reach:TargetReach", 50, reward_threshold=8.2)
+
+if "PassiveWalker-v0" not in registry:
+    register(
+        "PassiveWalker-v0",
+        entry_point="envs.passive_walker.env:PassiveWalkerEnv",
+        vector_entry_point="envs.passive_walker.vector_env:PassiveWalkerVectorEnv",
+    )

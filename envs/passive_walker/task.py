@@ -1,0 +1,263 @@
+"""What the walker is asked to do, over rows: starts, pushes, observations, rewards, ends.
+
+It knows nothing of how the physics is stepped, so that the single environment and the vector form
+share every number.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from envs.passive_walker import physics, rewards
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+N_NOISE = 24
+"""Uniforms that the start of an episode takes."""
+
+LOWEST_HIP = 0.75
+"""m; below it the walker has fallen."""
+WIDEST_LEG = 0.9
+"""rad from the slope's normal; beyond it the walker has fallen."""
+PATIENCE = 2.0
+"""Seconds within which it must come forward by `LEAST_PROGRESS`."""
+LEAST_PROGRESS = 0.1
+"""m."""
+PUSH_EVERY = 4.0
+"""Seconds between pushes."""
+STARTS = ("gait", "rest", "mixed")
+
+_N_PUSHES = 16  # drawn for an episode; they repeat after 64 s
+_REST_SHARE = 0.25  # of mixed starts
+
+
+class Options(NamedTuple):
+    """What may differ from episode to episode.
+
+    Attributes:
+        slope: Degrees, lowest and highest.
+        friction: Of feet and ground, lowest and highest.
+        mass: By which share each of hip and legs may be lighter or heavier.
+        push: Largest impulse at the hip, along the slope, N s; one comes every 4 s.
+        start: "gait" (just after a heel strike of the passive gait, mirrored or not, its velocities
+            within `pace` of theirs), "rest" (standing), or "mixed" (a quarter from rest).
+        pace: Share.
+    """
+
+    slope: tuple[float, float] = (3.0, 3.0)
+    friction: tuple[float, float] = (1.0, 1.0)
+    mass: float = 0.0
+    push: float = 0.0
+    start: str = "gait"
+    pace: float = 0.05
+
+    @classmethod
+    def of(cls, slope: Any, friction: Any, **others: Any) -> Options:
+        """From an environment's arguments: a number is a range without extent.
+
+        Raises:
+            ValueError: One of them makes no sense.
+        """
+        low, high = _range("slope", slope)
+        physics.check_slope(low)
+        physics.check_slope(high)
+        options = cls((low, high), _range("friction", friction), **others)
+        if options.friction[0] <= 0.0:
+            raise ValueError(f"friction must be positive, got {friction}")
+        for name, limit in (("mass", 0.9), ("pace", 1.0), ("push", 1000.0)):
+            value = getattr(options, name)
+            if not 0.0 <= value <= limit:
+                raise ValueError(f"{name} must lie between 0 and {limit:g}, got {value}")
+        if options.start not in STARTS:
+            raise ValueError(f"start must be one of {', '.join(STARTS)}, got {options.start!r}")
+        return options
+
+
+def _range(name: str, value: Any) -> tuple[float, float]:
+    pair = np.asarray(value, np.float64)
+    if pair.shape not in ((), (2,)) or not np.isfinite(pair).all():
+        raise ValueError(f"{name} must be a number or (lowest, highest), got {value!r}")
+    low, high = (float(pair), float(pair)) if pair.ndim == 0 else map(float, pair)
+    if low > high:
+        raise ValueError(f"{name} must be a number or (lowest, highest), got {value!r}")
+    return low, high
+
+
+class Start(NamedTuple):
+    """How an episode begins, `[k, ...]` for k rows.
+
+    Attributes:
+        qpos: `[k, 6]`.
+        qvel: `[k, 6]`.
+        gravity: `[k, 3]`.
+        friction: `[k]`.
+        masses: Factors of hip, left and right leg, `[k, 3]`.
+    """
+
+    qpos: Floats
+    qvel: Floats
+    gravity: Floats
+    friction: Floats
+    masses: Floats
+
+
+class Outcome(NamedTuple):
+    """What a control step led to, `[n, ...]`."""
+
+    observation: NDArray[np.float32]
+    reward: Floats
+    terms: dict[str, Floats]
+    terminated: Bools
+    truncated: Bools
+    speed: Floats
+
+
+class Task:
+    """The rows' episodes.
+
+    Args:
+        n_rows: How many.
+        hz: Control rate.
+        options: What may differ from episode to episode.
+        weights: Of the reward.
+        max_episode_steps: The time limit in steps; None: none.
+    """
+
+    observation_space = spaces.Box(-20.0, 20.0, (12,), np.float32)
+    action_space = spaces.Box(-1.0, 1.0, (3,), np.float32)
+
+    def __init__(
+        self,
+        n_rows: int,
+        hz: float,
+        options: Options,
+        weights: rewards.Weights,
+        max_episode_steps: int | None = None,
+    ) -> None:
+        self.hz, self.options, self.weights = hz, options, weights
+        self.max_episode_steps = max_episode_steps
+        self.slope = np.zeros(n_rows)
+        self.elapsed = np.zeros(n_rows, np.int64)
+        self._pushes = np.zeros((n_rows, _N_PUSHES))
+        self._first_push = np.zeros(n_rows, np.int64)
+        self._push_every = max(1, round(PUSH_EVERY * hz))
+        self._patience = max(1, round(PATIENCE * hz))
+        self._last_x = np.zeros(n_rows)  # at the last step
+        self._mark_x = np.zeros(n_rows)  # at the last check of progress
+
+    def begin(self, rows: NDArray[np.intp], noise: NDArray[np.floating]) -> Start:
+        """Starts episodes.
+
+        Args:
+            rows: Indices of the rows, `[k]`.
+            noise: Uniforms in [0, 1), `[k, N_NOISE]`.
+        """
+        u, options = noise.astype(np.float64), self.options
+        low, high = np.radians(options.slope)
+        slope = low + (high - low) * u[:, 0]
+        pace = 1.0 + options.pace * (2.0 * u[:, 1] - 1.0)
+        qpos, qvel = physics.gait_start(slope, pace, u[:, 2] < 0.5)
+        rest = np.full(len(rows), options.start == "rest")
+        if options.start == "mixed":
+            rest = u[:, 3] < _REST_SHARE
+        for ours, other in zip((qpos, qvel), physics.rest_start(slope), strict=True):
+            ours[rest] = other[rest]
+        low, high = options.friction
+        self.slope[rows], self.elapsed[rows] = slope, 0
+        self._last_x[rows] = self._mark_x[rows] = qpos[:, 0]
+        self._pushes[rows] = options.push * (2.0 * u[:, 8:] - 1.0)
+        # Not all rows at once, and never within the first second.
+        first = self.hz + u[:, 7] * (self._push_every - 1)
+        self._first_push[rows] = first.astype(np.int64)
+        return Start(
+            qpos,
+            qvel,
+            physics.gravity(slope),
+            low + (high - low) * u[:, 4],
+            1.0 + options.mass * (2.0 * u[:, [3, 5, 6]] - 1.0),
+        )
+
+    def controls(self, actions: Floats) -> Floats:
+        """Torque of the hip in N m and lifts of the feet in m, `[n, 3]`, from clipped actions."""
+        lifts = physics.LIFT * np.maximum(actions[:, 1:], 0.0)
+        return np.concatenate([physics.TORQUE * actions[:, :1], lifts], axis=1)
+
+    def pushes(self) -> Floats:
+        """Force on the hip along the slope during the next control step, N, `[n]`."""
+        since = self.elapsed - self._first_push
+        number, rest = np.divmod(since, self._push_every)
+        rows = np.arange(len(since))
+        force = self._pushes[rows, number % _N_PUSHES] * self.hz
+        return np.where((since >= 0) & (rest == 0), force, 0.0)
+
+    def step(self, qpos: Floats, qvel: Floats, touch: Floats, actions: Floats) -> Outcome:
+        """What the rows' new states, `[n, 6]`, mean.
+
+        Args:
+            qpos: Positions.
+            qvel: Velocities.
+            touch: Forces on the feet, `[n, 2]`.
+            actions: That led there, clipped, `[n, 3]`.
+        """
+        self.elapsed += 1
+        x = qpos[:, 0]
+        speed = (x - self._last_x) * self.hz
+        self._last_x = x.copy()
+        terminated = fallen(qpos) | self._stands_still(x)
+        terms = rewards.reward_terms(self.weights, speed, actions, terminated, 1.0 / self.hz)
+        reward = np.zeros(len(x))
+        for term in terms.values():
+            reward = reward + term
+        truncated = np.zeros(len(x), bool)
+        if self.max_episode_steps is not None:
+            truncated = self.elapsed >= self.max_episode_steps
+        return Outcome(self.observe(qpos, qvel, touch), reward, terms, terminated, truncated, speed)
+
+    def _stands_still(self, x: Floats) -> Bools:
+        checked = self.elapsed % self._patience == 0
+        stands = checked & (x - self._mark_x < LEAST_PROGRESS)
+        self._mark_x = np.where(checked, x, self._mark_x)
+        return stands
+
+    def observe(self, qpos: Floats, qvel: Floats, touch: Floats) -> NDArray[np.float32]:
+        """What the policy sees, `[n, 12]`, each of order one and clipped at 20.
+
+        Height of the hip over 0.95 m (in 0.1 m), leg angles (0.5 rad), foot lifts (`LIFT`), hip
+        velocity along and off the slope (m/s), leg rates (2 rad/s), foot contacts, slope (0.1 rad).
+        """
+        seen = np.stack(
+            [
+                10.0 * (qpos[:, 1] - 0.95),
+                2.0 * qpos[:, 2],
+                2.0 * qpos[:, 4],
+                qpos[:, 3] / physics.LIFT,
+                qpos[:, 5] / physics.LIFT,
+                qvel[:, 0],
+                qvel[:, 1],
+                0.5 * qvel[:, 2],
+                0.5 * qvel[:, 4],
+                (touch[:, 0] > 0.0).astype(np.float64),
+                (touch[:, 1] > 0.0).astype(np.float64),
+                10.0 * self.slope,
+            ],
+            axis=1,
+        )
+        return np.minimum(np.maximum(seen, -20.0), 20.0).astype(np.float32)
+
+
+def fallen(qpos: Floats) -> Bools:
+    """Whether rows, `[n, 6]`, lie on the ground or have their legs too wide apart."""
+    legs = np.maximum(np.abs(qpos[:, 2]), np.abs(qpos[:, 4]))
+    return (qpos[:, 1] < LOWEST_HIP) | (legs > WIDEST_LEG)
+
+
+def end_of(terminated: bool, truncated: bool, qpos: Floats) -> str:
+    """Why an episode ended: "fall", "no progress" or "time limit"; "" if it goes on."""
+    if terminated:
+        return "fall" if bool(fallen(qpos[None])[0]) else "no progress"
+    return "time limit" if truncated else ""

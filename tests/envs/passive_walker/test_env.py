@@ -1,0 +1,204 @@
+import os
+import subprocess
+import sys
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+import pytest
+from gymnasium.error import ResetNeeded
+
+import envs  # noqa: F401
+from envs.passive_walker import physics
+from envs.passive_walker.env import PassiveWalkerEnv
+from envs.passive_walker.vector_env import PassiveWalkerVectorEnv
+
+VARIED = {
+    "slope": (0, 5),
+    "friction": (0.5, 1.2),
+    "mass": 0.1,
+    "push": 6.0,
+    "start": "mixed",
+    "hz": 100,
+    "seconds": 3.0,
+}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"seconds": 2.0}, VARIED, {"reward": "speed", "hz": 200}],
+    ids=["plain", "varied", "200Hz"],
+)
+def test_rows_are_single_environments_bit_for_bit(options):
+    n = 4
+    rows = PassiveWalkerVectorEnv(n, threads=2, **options)
+    singles = [PassiveWalkerEnv(**options) for _ in range(n)]
+    observations, _ = rows.reset(seed=3)
+    first = [env.reset(seed=3 + row)[0] for row, env in enumerate(singles)]
+    np.testing.assert_array_equal(observations, first)
+    rng, ended = np.random.default_rng(0), 0
+    for _ in range(500):
+        actions = 0.4 * rng.uniform(-1, 1, (n, 3))
+        observations, rewards, terminated, truncated, infos = rows.step(actions)
+        for row, env in enumerate(singles):
+            seen, reward, *ends, info = env.step(actions[row])
+            assert (reward, *ends) == (rewards[row], terminated[row], truncated[row])
+            if any(ends):
+                ended += 1
+                np.testing.assert_array_equal(infos["final_obs"][row], seen)
+                final = infos["final_info"]
+                assert final["end"][row] == info["end"]
+                assert final["x"][row] == info["x"]
+                for name, total in info["reward_terms"].items():
+                    assert final["reward_terms"][name][row] == pytest.approx(total)
+                seen, _ = env.reset()
+            np.testing.assert_array_equal(observations[row], seen)
+    assert ended > 3
+
+
+@pytest.mark.parametrize("hz", [50, 100, 200])
+def test_the_control_rate_reaches_the_simulation(hz):
+    env = PassiveWalkerEnv(hz=hz)
+    env.reset(seed=0)
+    for _ in range(hz // 10):
+        env.step(np.zeros(3))
+    assert env.data.time == pytest.approx(0.1)
+    assert env.model.opt.timestep <= 0.002
+    assert env.metadata["render_fps"] == hz
+
+
+def test_the_slope_reaches_the_simulation_and_varies_without_drifting():
+    env = PassiveWalkerEnv(**VARIED)
+    base = physics.load_model(100, 0.0)
+    seen = []
+    for seed in range(200):
+        env.reset(seed=seed)
+        slope = np.degrees(np.arctan2(env.model.opt.gravity[0], -env.model.opt.gravity[2]))
+        assert 0 <= slope <= 5
+        factors = env.model.body_mass[1:] / base.body_mass[1:]
+        assert factors.min() >= 0.9
+        assert factors.max() <= 1.1  # after 200 resets as after one
+        seen.append((slope, factors[0], env.model.geom_friction[0, 0]))
+    spread = np.ptp(seen, axis=0)
+    assert (spread > [4.0, 0.15, 0.5]).all()
+    again = env.reset(seed=7)[0]
+    np.testing.assert_array_equal(again, PassiveWalkerEnv(**VARIED).reset(seed=7)[0])
+
+
+def test_ends_are_kept_apart():
+    env = PassiveWalkerEnv(seconds=1.0, pace=0.0)
+    ends = {}
+    for actions, start in (([1.0, 0, 0], "gait"), ([0.0, 0, 0], "rest")):
+        env = PassiveWalkerEnv(start=start, slope=0.0, seconds=5.0)
+        env.reset(seed=0)
+        terminated = truncated = False
+        while not (terminated or truncated):
+            *_, terminated, truncated, info = env.step(np.array(actions))
+        ends[info["end"]] = (terminated, truncated)
+    env = PassiveWalkerEnv(seconds=0.4)
+    env.reset(seed=0)
+    for _ in range(20):
+        *_, terminated, truncated, info = env.step(np.zeros(3))
+    ends[info["end"]] = (terminated, truncated)
+    assert ends == {
+        "fall": (True, False),
+        "no progress": (True, False),
+        "time limit": (False, True),
+    }
+    with pytest.raises(ResetNeeded):
+        env.step(np.zeros(3))
+
+
+def test_a_push_moves_it():
+    speeds = []
+    for push in (0.0, 6.0):
+        env = PassiveWalkerEnv(push=push, slope=0.0, start="rest", hz=200)
+        seed = 0
+        while env.reset(seed=seed) and env.task._first_push[0] > 300:  # it comes in time
+            seed += 1
+        speeds.append([env.step(np.zeros(3))[4]["speed"] for _ in range(390)])
+    assert np.abs(np.subtract(*speeds)).max() > 0.05
+
+
+def test_the_reward_is_its_terms_and_scales_with_the_rate():
+    env = PassiveWalkerEnv(reward_weights={"hip": 2.0, "fall": 5.0})
+    env.reset(seed=0)
+    total, over = 0.0, False
+    while not over:
+        _, reward, terminated, truncated, info = env.step(np.array([1.0, 0.5, -1.0]))
+        total, over = total + reward, terminated or truncated
+    assert total == pytest.approx(sum(info["reward_terms"].values()))
+    assert set(info["reward_terms"]) == {"progress", "alive", "hip", "lift", "fall"}
+    assert info["reward_terms"]["fall"] == -5.0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"slope": 45}, "slope must lie between 0 and 12"),
+        ({"slope": (5, 1)}, "lowest, highest"),
+        ({"slope": "steep"}, "could not convert"),
+        ({"hz": 7}, "hz must lie between"),
+        ({"hz": float("nan")}, "hz must lie between"),
+        ({"friction": 0}, "friction must be positive"),
+        ({"mass": 1.5}, "mass must lie between"),
+        ({"start": "lying"}, "start must be one of"),
+        ({"reward": "style"}, "reward must be one of"),
+        ({"reward_weights": {"beauty": 1}}, "no reward weight 'beauty'"),
+        ({"seconds": 0}, "seconds must be"),
+    ],
+)
+@pytest.mark.parametrize("make", [PassiveWalkerEnv, PassiveWalkerVectorEnv])
+def test_bad_arguments_are_named(make, options, said):
+    with pytest.raises((ValueError, TypeError), match=said):
+        make(**options)
+
+
+def test_bad_actions_are_named():
+    env = PassiveWalkerEnv()
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="finite"):
+        env.step(np.array([np.nan, 0, 0]))
+    with pytest.raises(ValueError, match="shape"):
+        env.step(np.zeros(2))
+    rows = PassiveWalkerVectorEnv(2)
+    with pytest.raises(ResetNeeded):
+        rows.step(np.zeros((2, 3)))
+
+
+def test_a_mujoco_out_of_range_is_named(monkeypatch):
+    for version in ("3.16.1", "5.0.0"):
+        monkeypatch.setattr(mujoco, "__version__", version)
+        with pytest.raises(ImportError, match=f"not {version}.*never upgrade in place"):
+            PassiveWalkerEnv()
+
+
+def test_without_a_display_pictures_come_through_egl(tmp_path):
+    code = """
+import gymnasium as gym, numpy as np
+import envs
+env = gym.make("PassiveWalker-v0", render_mode="rgb_array")
+env.reset(seed=0)
+first = env.render()
+for _ in range(20):
+    env.step(np.zeros(3, np.float32))
+print(first.shape, (first != env.render()).any())
+try:
+    window = gym.make("PassiveWalker-v0", render_mode="human")
+    window.reset(seed=0)
+except RuntimeError as error:
+    print(error)
+"""
+    cleared = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "MUJOCO_GL")}
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=cleared, capture_output=True, text=True, timeout=120
+    )
+    assert "(540, 960, 3) True" in result.stdout, result.stderr
+    assert "no display to open MuJoCo's viewer on" in result.stdout
+
+
+def test_users_find_mujoco_s_own_objects():
+    env = gym.make("PassiveWalker-v0")
+    env.reset(seed=0)
+    assert isinstance(env.unwrapped.model, mujoco.MjModel)
+    assert isinstance(env.unwrapped.data, mujoco.MjData)
