@@ -18,7 +18,12 @@ from stable_baselines3.common.distributions import Distribution, make_proba_dist
 from sb3_ext.backends import create
 from sb3_ext.backends.base import ActorCritic
 from sb3_ext.backends.extensions import PPOExtensions
-from sb3_ext.backends.options import NeedsTorchError, custom_spec, network_spec
+from sb3_ext.backends.options import (
+    NeedsTorchError,
+    custom_spec,
+    network_spec,
+    own_network_spec,
+)
 from sb3_ext.backends.parameters import aliases, initialize
 from sb3_ext.backends.sb3_format import OptimizerFace, sb3_policy_kwargs
 from sb3_ext.functional import noise
@@ -63,9 +68,14 @@ class ActorCriticPolicy(sb3.BasePolicy):
         self._constructor = dict(policy_kwargs)
         if backend != "numpy":
             self._constructor["backend"] = backend
-        policy_kwargs.setdefault("features_extractor_class", self.default_extractor)
         extensions = PPOExtensions.of(extensions)
-        spec = network_spec(observation_space, action_space, extensions, **policy_kwargs)
+        where = (observation_space, action_space, extensions)
+        if _has_own_network(policy_kwargs):
+            spec, start = own_network_spec(*where, seed=noise_seed, **policy_kwargs), None
+        else:
+            policy_kwargs.setdefault("features_extractor_class", self.default_extractor)
+            spec = network_spec(*where, **policy_kwargs)
+            start = initialize(spec, noise.generator(noise_seed, noise.INITIAL))
         super().__init__(
             observation_space,
             action_space,
@@ -76,13 +86,13 @@ class ActorCriticPolicy(sb3.BasePolicy):
             self._constructor["extensions"] = changed
         self.spec = spec
         self.use_sde = spec.use_sde
-        self.share_features_extractor = spec.share_features_extractor
-        self.ortho_init, self.log_std_init = spec.ortho_init, spec.log_std_init
-        self.net_arch = {"pi": list(spec.pi), "vf": list(spec.vf)}
-        self.features_dim = spec.n_features
+        self.log_std_init = spec.log_std_init
+        if spec.is_canonical:
+            self.share_features_extractor = spec.share_features_extractor
+            self.ortho_init, self.features_dim = spec.ortho_init, spec.n_features
+            self.net_arch = {"pi": list(spec.pi), "vf": list(spec.vf)}
         self.noise_seed = noise_seed
         self.n_draws = 0
-        start = initialize(spec, noise.generator(noise_seed, noise.INITIAL))
         self.backend = create(backend, spec, start)
         self.optimizer = OptimizerFace(self.backend, float(lr_schedule(1.0)))  # type: ignore[assignment]
         self._exploration: NDArray | None = None
@@ -171,6 +181,11 @@ class ActorCriticPolicy(sb3.BasePolicy):
         return distribution.proba_distribution(*map(torch.as_tensor, params))
 
     # Parameters
+
+    def set_training_mode(self, mode: bool) -> None:
+        """Whether layers such as dropout shall behave as while learning."""
+        super().set_training_mode(mode)
+        self.backend.set_training_mode(mode)
 
     def use(self, backend: ActorCritic) -> None:
         """Go on with another network, which has the same parameters."""
@@ -272,6 +287,15 @@ class ActorCriticPolicy(sb3.BasePolicy):
         """Begin ``predict``'s noise anew."""
         self.noise_seed, self.n_draws, self._exploration = seed, 0, None
 
+    @property
+    def noise_drawn(self) -> tuple[int, NDArray | None]:
+        """Where ``predict``'s noise is: its place in the stream, and gSDE's matrices in force."""
+        return self.n_draws, self._exploration
+
+    @noise_drawn.setter
+    def noise_drawn(self, drawn: tuple[int, NDArray | None]) -> None:
+        self.n_draws, self._exploration = drawn
+
 
 class ActorCriticCnnPolicy(ActorCriticPolicy):
     """Reads images through a NatureCNN."""
@@ -312,6 +336,10 @@ def sb3_policy(cls: type) -> Any:
     return {ours: theirs for theirs, ours in _POLICIES.items()}.get(cls, cls)
 
 
+def _has_own_network(policy_kwargs: Mapping[str, Any]) -> bool:
+    return "network" in policy_kwargs or "network_kwargs" in policy_kwargs
+
+
 def make_policy(
     cls: type,
     observation_space: spaces.Space,
@@ -327,7 +355,7 @@ def make_policy(
     """A policy and the network behind it; with torch the policy is SB3's own.
 
     Raises:
-        NeedsTorchError: an option that the backend can't honor, but torch can.
+        NeedsBackendError: an option that the backend can't honor, but another can.
     """
     where = (observation_space, action_space)
     if backend != "torch":
@@ -340,10 +368,18 @@ def make_policy(
             **policy_kwargs,
         )
         return policy, policy.backend
-    from sb3_ext.backends.torch_backend import TorchActorCritic, with_additions
+    from sb3_ext.backends.torch_backend import NetworkPolicy, TorchActorCritic, with_additions
 
     cls, start = sb3_policy(cls), None
     kwargs = sb3_policy_kwargs(policy_kwargs)
+    if _has_own_network(kwargs):
+        if cls not in _POLICIES:
+            raise ValueError(f"policy_kwargs: network can't go with the policy {cls.__qualname__}")
+        names = ("optimizer_class", "optimizer_kwargs")  # any of torch's
+        optimizer = {name: kwargs.pop(name) for name in names if name in kwargs}
+        spec = own_network_spec(*where, extensions, seed=noise_seed, **kwargs)
+        module = NetworkPolicy(spec, lr_schedule, **optimizer).to(device)
+        return module, TorchActorCritic(spec, None, module)
     try:
         named = {"features_extractor_class": _our_policy(cls).default_extractor} | kwargs
         spec = network_spec(*where, extensions, **named)

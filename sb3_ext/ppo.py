@@ -15,7 +15,6 @@ import time
 import warnings
 from collections import deque
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -29,6 +28,7 @@ from stable_baselines3.common.utils import (
     FloatSchedule,
     explained_variance,
     get_device,
+    get_system_info,
     obs_as_tensor,
     safe_mean,
 )
@@ -38,8 +38,7 @@ from sb3_ext.backends import BACKENDS, create
 from sb3_ext.backends.base import ActorCritic, Batch, Rates, UpdateSettings, UpdateStats
 from sb3_ext.backends.choice import for_run
 from sb3_ext.backends.extensions import PPOExtensions
-from sb3_ext.backends.options import NeedsTorchError
-from sb3_ext.backends.parameters import load_npz, save_npz
+from sb3_ext.backends.options import NeedsBackendError, NeedsTorchError
 from sb3_ext.backends.sb3_format import sb3_policy_kwargs
 from sb3_ext.functional import noise
 from sb3_ext.functional.advantages import normalize
@@ -52,6 +51,7 @@ from sb3_ext.policy import (
     make_policy,
     sb3_policy,
 )
+from sb3_ext.portable.model_file import ModelFile, is_model_file, load_model, save_model
 from sb3_ext.rollout_buffer import (
     RolloutBuffer,
     StepLocals,
@@ -97,7 +97,8 @@ class PPO(BaseAlgorithm):
         target_kl: End an update when the approximate KL exceeds 1.5 times this; None: never.
         stats_window_size: Episodes over which the logged episode means are taken.
         tensorboard_log: Folder; None: no TensorBoard.
-        policy_kwargs: As SB3's; classes may be given by name (``activation_fn="relu"``).
+        policy_kwargs: As SB3's; classes may be given by name (``activation_fn="relu"``). Or
+            ``network`` and ``network_kwargs``: a network of your own, see docs/networks.md.
         verbose: 0 nothing, 1 info, 2 debug.
         seed: Governs everything; None: drawn from ``np.random``.
         device: A torch device as SB3 has it; must be one on which the backend runs.
@@ -263,24 +264,27 @@ class PPO(BaseAlgorithm):
             print(f"Using the {self.actor_critic.name} backend{reason}")
 
     def _build_what_suits(self) -> str:
-        """NumPy, or torch where it has to be or is faster; returns what is said of that."""
+        """NumPy, or what it has to be or is faster; returns what is said of that."""
         if jax_world(self.env) is not None:
             self._build("jax")
             return ", for a JaxWorldVecEnv"
         try:
             self._build("numpy")
-        except NeedsTorchError as error:
-            reason = error.what
+        except NeedsBackendError as error:
+            backend, reason = error.backend, error.what
         else:
-            if not self.actor_critic.spec.images:
+            spec = self.actor_critic.spec
+            if not (spec.images and spec.is_canonical):
                 return ""
-            reason = "images"
-        self._build("torch")
+            backend, reason = "torch", "images"
+        self._build(backend)
         return f", for {reason}"
 
     def _reconsider(self, total_timesteps: int) -> None:
         """Under ``"auto"``: hand a long run's network to a backend that has to compile first."""
         if self.backend != "auto" or self.own_backend or self.actor_critic.name != "numpy":
+            return
+        if not self.actor_critic.spec.is_canonical:
             return
         name, reason = for_run(total_timesteps * self.n_epochs // self.batch_size)
         if name == "numpy":
@@ -346,9 +350,10 @@ class PPO(BaseAlgorithm):
         self.policy.set_training_mode(False)
         given, rollout_buffer = rollout_buffer, self._ours_for(rollout_buffer)
         rollout_buffer.reset()
-        act = self._begin_acting(env, n_rollout_steps)
         truncations: list[tuple[int, int, Any]] = []  # (step, row, terminal observation)
+        # First: a checkpoint that is taken here finds nothing of the rollout begun.
         callback.on_rollout_start()
+        act = self._begin_acting(env, n_rollout_steps)
         for n_steps in range(n_rollout_steps):
             obs: Any = self._last_obs
             actions = act(n_steps, obs)
@@ -651,12 +656,15 @@ class PPO(BaseAlgorithm):
     def save(self, path: Any, exclude: Any = None, include: Any = None) -> None:
         """Save as SB3 does; ``stable_baselines3.PPO.load`` opens the file too.
 
-        A path that ends in ``.npz`` gets the canonical parameters alone.
+        A path that ends in ``.safetensors`` or ``.npz`` gets numbers and a description, and no
+        pickle, see docs/export.md. There ``include=["policy.optimizer"]`` adds the optimizer's
+        moments, and ``exclude`` names arguments that shall be the default again.
+
+        Raises:
+            ModelFileError: such a file can't hold the model; a ValueError that says what of it.
         """
-        if isinstance(path, str | Path) and str(path).endswith(".npz"):
-            if exclude is not None or include is not None:
-                raise ValueError("an .npz holds the parameters alone: no exclude, no include")
-            save_npz(path, self.actor_critic.parameters())
+        if is_model_file(path):
+            save_model(self, path, exclude or (), include or ())
             return
         twin = copy.copy(self)  # with the names that SB3 knows
         twin.policy_class = sb3_policy(self.policy_class)
@@ -666,13 +674,55 @@ class PPO(BaseAlgorithm):
         twin.extensions = self.extensions.changed()
         BaseAlgorithm.save(twin, path, exclude, include)
 
+    def snapshot(self) -> dict[str, Any]:
+        """What files leave out of it and a training that goes on exactly needs."""
+        drawn = None
+        if isinstance(self.policy, ActorCriticPolicy):
+            drawn = self.policy.noise_drawn
+        return {"kept": list(self._kept), "noise_drawn": drawn}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Go on from :meth:`snapshot`, after ``load``."""
+        self._kept = deque(snapshot["kept"], maxlen=self.extensions.n_rollouts_kept)
+        if snapshot["noise_drawn"] is not None:
+            self.policy.noise_drawn = snapshot["noise_drawn"]
+
+    @classmethod
+    def load(
+        cls,
+        path: Any,
+        env: Any = None,
+        device: Any = "auto",
+        custom_objects: dict[str, Any] | None = None,
+        print_system_info: bool = False,
+        force_reset: bool = True,
+        **kwargs: Any,
+    ) -> Self:
+        """As SB3's; nothing of a ``.safetensors`` or an ``.npz`` is executed.
+
+        Raises:
+            ModelFileError: the file is damaged or tampered with; a ValueError that says where.
+        """
+        if not is_model_file(path):
+            return super().load(
+                path, env, device, custom_objects, print_system_info, force_reset, **kwargs
+            )
+        if not force_reset:
+            raise ValueError(f"{path} holds no episode to go on with: force_reset=True")
+        if print_system_info:
+            get_system_info()
+        return load_model(cls, path, env, device, (custom_objects or {}), **kwargs)
+
     def set_parameters(
         self, load_path_or_dict: Any, exact_match: bool = True, device: Any = "auto"
     ) -> None:
-        """As SB3's; a path that ends in ``.npz`` holds canonical parameters."""
+        """As SB3's; of a ``.safetensors`` or an ``.npz`` it takes the canonical parameters."""
         path = load_path_or_dict
-        if isinstance(path, str | Path) and str(path).endswith(".npz"):
-            self.policy.load_state_dict(self.policy.with_aliases(load_npz(path)), exact_match)
+        if is_model_file(path):
+            found, known = ModelFile.read(path).parameters, self.actor_critic.parameters()
+            if not exact_match:
+                found = {name: found.get(name, value) for name, value in known.items()}
+            self.actor_critic.load_parameters(found)
             return
         super().set_parameters(load_path_or_dict, exact_match, device)
 

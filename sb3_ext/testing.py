@@ -5,6 +5,11 @@
 
 The yardstick is the NumPy backend, whose gradients are themselves held against finite differences
 and stable-baselines3's. Every check raises AssertionError and says what differs.
+
+And what a network of your own has to get right, in whatever framework::
+
+    from sb3_ext.testing import check_network
+    check_network(MyNetwork, observation_space, action_space, width=32)
 """
 
 from collections.abc import Callable, Mapping
@@ -16,20 +21,29 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sb3_ext.backends.base import ActorCritic, Batch, Rates, UpdateSettings, UpdateStats
+from sb3_ext.backends import backend_class
+from sb3_ext.backends.base import ActorCritic, Batch, Rates, UpdateSettings, UpdateStats, take
 from sb3_ext.backends.numpy_backend import NumpyActorCritic
+from sb3_ext.backends.options import NeedsBackendError
+from sb3_ext.backends.own_network import build
 from sb3_ext.backends.parameters import initialize
 from sb3_ext.backends.spec import NetworkSpec
 from sb3_ext.functional import noise
-from sb3_ext.functional.losses import Coefficients
+from sb3_ext.functional.losses import Coefficients, ppo_loss, ppo_rows
+from sb3_ext.functional.xp import namespace
+from sb3_ext.parity.compare import Ledger
+from sb3_ext.parity.steps import BackendSide, State, replay_update
 
 __all__ = [
     "SPECS",
     "check_acting",
     "check_backend",
+    "check_derivatives",
     "check_gradients",
+    "check_network",
     "check_not_finite",
     "check_persistence",
+    "check_rows",
     "check_settings",
     "check_updates",
     "minibatch",
@@ -37,7 +51,7 @@ __all__ = [
     "parameters_of",
 ]
 
-Backend = Callable[[NetworkSpec, dict[str, NDArray]], ActorCritic]
+Backend = Callable[[NetworkSpec, Any], ActorCritic]
 
 _BOX = spaces.Box(-2, 2, (3,), np.float32)
 _ACTIONS = spaces.Box(-1, 1, (2,), np.float32)
@@ -121,9 +135,11 @@ def minibatch(
     return Batch(obs, actions, *(column.astype(np.float32) for column in columns))
 
 
-def _pair(make: Backend, spec: NetworkSpec) -> tuple[NumpyActorCritic, ActorCritic]:
+def _pair(
+    make: Backend, spec: NetworkSpec, reference: Backend = NumpyActorCritic
+) -> tuple[ActorCritic, ActorCritic]:
     parameters = parameters_of(spec)
-    return NumpyActorCritic(spec, parameters), make(spec, parameters)
+    return reference(spec, parameters), make(spec, parameters)
 
 
 def _close(
@@ -146,9 +162,14 @@ def _close(
 # The checks
 
 
-def check_gradients(make: Backend, spec: NetworkSpec, tolerance: float = 1e-5) -> None:
+def check_gradients(
+    make: Backend,
+    spec: NetworkSpec,
+    tolerance: float = 1e-5,
+    against: Backend = NumpyActorCritic,
+) -> None:
     """One minibatch's predictions and the gradient of every parameter."""
-    reference, backend = _pair(make, spec)
+    reference, backend = _pair(make, spec, against)
     batch = minibatch(spec, backend=reference)
     for coefs in COEFFICIENTS:
         wanted, gradient = reference.loss_and_grad(batch, coefs)
@@ -161,9 +182,14 @@ def check_gradients(make: Backend, spec: NetworkSpec, tolerance: float = 1e-5) -
         _close(backend.named_gradients(gradient), expected, tolerance, "the gradient of")
 
 
-def check_acting(make: Backend, spec: NetworkSpec, tolerance: float = 1e-4) -> None:
+def check_acting(
+    make: Backend,
+    spec: NetworkSpec,
+    tolerance: float = 1e-4,
+    against: Backend = NumpyActorCritic,
+) -> None:
     """From the same noise the same actions; values and log-probabilities of a whole rollout."""
-    reference, backend = _pair(make, spec)
+    reference, backend = _pair(make, spec, against)
     n = 300 if spec.images else 5000
     batch = minibatch(spec, n)
     block = noise.draw(spec.distribution.noise_kind, 0, 1, 0, 2, n, spec.noise_shape)
@@ -216,7 +242,45 @@ def _compare_updates(
     k: int = 0,
     tolerance: float = 1e-4,
 ) -> None:
+    before = BackendSide(reference).state()
     wanted, found = (_update(b, rollout, settings, k) for b in (reference, backend))
+    try:
+        _compare_results(reference, backend, wanted, found, tolerance)
+    except AssertionError as error:
+        first = _first_difference(reference, backend, before, rollout, settings, k, tolerance)
+        raise AssertionError(f"{error}{first}") from None
+
+
+def _first_difference(
+    reference: ActorCritic,
+    backend: ActorCritic,
+    before: State,
+    rollout: Batch,
+    settings: UpdateSettings,
+    k: int,
+    tolerance: float,
+) -> str:
+    """Where two updates part, if they do so when each step begins at the reference's state."""
+    sides = BackendSide(reference), BackendSide(backend)
+    sides[0].load(before)
+    found = replay_update(
+        *sides,
+        rollout,
+        settings,
+        lambda epoch: noise.permutation(0, k, epoch, rollout.n_rows),
+        Ledger(tolerance),
+        update=k,
+    )
+    return "" if found is None else f"; first in {found.where}: {found}"
+
+
+def _compare_results(
+    reference: ActorCritic,
+    backend: ActorCritic,
+    wanted: UpdateStats,
+    found: UpdateStats,
+    tolerance: float,
+) -> None:
     for name, theirs in vars(wanted).items():
         mine = getattr(found, name)
         assert (mine is None) == (theirs is None), f"{name} is {mine}, not {theirs}"
@@ -234,9 +298,14 @@ def _compare_updates(
             _close(mine[name], value, tolerance, f"the optimizer's {name} of")
 
 
-def check_updates(make: Backend, spec: NetworkSpec, n_updates: int = 20) -> None:
+def check_updates(
+    make: Backend,
+    spec: NetworkSpec,
+    n_updates: int = 20,
+    against: Backend = NumpyActorCritic,
+) -> None:
     """Updates in a row, each from the reference's state; the first two also freely in a row."""
-    reference, backend = _pair(make, spec)
+    reference, backend = _pair(make, spec, against)
     n = 24 if spec.images else 64
     for k in range(n_updates):
         if k > 1:
@@ -278,7 +347,7 @@ def check_settings(make: Backend) -> None:
 
 def check_persistence(make: Backend, spec: NetworkSpec) -> None:
     """Parameters and optimizer move to a new instance, which goes on identically."""
-    backend = make(spec, parameters_of(spec))
+    backend = make(spec, None if spec.network else parameters_of(spec))
     rollout = minibatch(spec, 24, backend=backend)
     _update(backend, rollout, _SETTINGS)
     twin = make(spec, backend.parameters())
@@ -337,6 +406,98 @@ def check_backend(make: Backend, specs: Mapping[str, NetworkSpec] = SPECS) -> No
         _named(f"check_updates, {name}", check_updates, make, specs[name])
     _named("check_settings", check_settings, make)
     _named("check_not_finite", check_not_finite, make)
+
+
+# Networks of one's own
+
+
+def check_network(
+    network: Callable[..., Any] | str,
+    observation_space: spaces.Space,
+    action_space: spaces.Space,
+    **network_kwargs: Any,
+) -> None:
+    """All that PPO needs of a network of your own.
+
+    Args:
+        network: As ``policy_kwargs`` has it.
+        observation_space: Of one row.
+        action_space: Of one row.
+        network_kwargs: As ``policy_kwargs`` has them.
+
+    Raises:
+        AssertionError: it says what isn't right.
+        ValueError: it isn't a network; the message says why.
+    """
+    spec = NetworkSpec(
+        observation_space, action_space, network=network, network_kwargs=network_kwargs
+    )
+    make = _backend_of(spec)
+    check_rows(make, spec)
+    check_persistence(make, spec)
+    if make is NumpyActorCritic:
+        check_derivatives(spec)
+
+
+def _backend_of(spec: NetworkSpec) -> type[ActorCritic]:
+    try:
+        build(spec, "numpy")
+    except NeedsBackendError as error:
+        return backend_class(error.backend)
+    return NumpyActorCritic
+
+
+def check_rows(make: Backend, spec: NetworkSpec) -> None:
+    """One seed makes one network, and what it says of a row doesn't depend on the others."""
+    backend, twin = make(spec, None), make(spec, None)
+    _close(twin.parameters(), backend.parameters(), 0.0, "made twice from one seed,")
+    backend.set_training_mode(False)
+    batch = minibatch(spec, 12)
+    together = backend.evaluate(batch.obs, batch.actions)
+    for row in range(0, 12, 5):
+        window = slice(row, row + 1)
+        alone = backend.evaluate(take(batch.obs, window), batch.actions[window])
+        for name in ("log_prob", "values"):
+            found, wanted = getattr(alone, name), getattr(together, name)[window]
+            _close({name: found}, {name: wanted}, 1e-4, "a row alone and among others:")
+
+
+def check_derivatives(spec: NetworkSpec, tolerance: float = 1e-6) -> None:
+    """The NumPy backend's gradient against finite differences, in float64.
+
+    Each parameter is moved in a random direction. A kink such as a ReLU's may lie between two
+    points, so there are several distances.
+    """
+    xp = namespace("numpy")
+    initial = None if spec.network else parameters_of(spec)
+    backend = NumpyActorCritic(spec, initial, dtype=np.float64)
+    vector, rng = backend.network.params.vector, np.random.default_rng(2)
+    vector += 0.1 * rng.standard_normal(len(vector))  # away from 0 and from symmetry
+    start = vector.copy()
+    batch = minibatch(spec, backend=backend)
+
+    def loss(coefs: Coefficients, at: NDArray) -> float:
+        vector[:] = at
+        rows = ppo_rows(xp, *backend.evaluate(batch.obs, batch.actions), *batch[2:], coefs)
+        return ppo_loss(xp, rows, coefs)
+
+    for coefs in COEFFICIENTS:
+        vector[:] = start
+        gradient = backend.loss_and_grad(batch, coefs)[1].copy()
+        for name, indices in backend.network.params.views_of(np.arange(len(vector))).items():
+            if name == "log_std" and spec.std == "fixed":
+                continue  # its gradient isn't followed
+            direction = np.zeros_like(vector)
+            direction[indices.ravel()] = rng.standard_normal(indices.size)
+            direction /= np.linalg.norm(direction)
+            slope = float(gradient @ direction)
+            errors = []
+            for distance in (1e-5, 1e-6, 2e-7):
+                ends = [loss(coefs, start + sign * distance * direction) for sign in (1, -1)]
+                errors.append(abs((ends[0] - ends[1]) / (2 * distance) - slope))
+            assert min(errors) <= tolerance * max(1.0, abs(slope)), (
+                f"the derivative of {name} is {slope:.6g}, which is {min(errors):.1e} off"
+            )
 
 
 def _named(what: str, check: Callable[..., None], *args: Any) -> None:

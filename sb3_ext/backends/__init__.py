@@ -37,8 +37,8 @@ def backend_class(name: str) -> type[ActorCritic]:
         ) from error
 
 
-def create(name: str, spec: NetworkSpec, parameters: dict[str, Any]) -> ActorCritic:
-    """Build a backend's network, starting from canonical parameters.
+def create(name: str, spec: NetworkSpec, parameters: dict[str, Any] | None) -> ActorCritic:
+    """Build a backend's network, starting from canonical parameters, or from its own (None).
 
     Raises:
         ValueError, ImportError: see :func:`backend_class`.

@@ -7,6 +7,7 @@ layer, values) and the derivative of a function; everything here is written over
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -25,6 +26,7 @@ __all__ = [
     "AutogradActorCritic",
     "Outputs",
     "action_params",
+    "chosen",
     "loss_of",
     "predictions_of",
     "raise_not_finite",
@@ -71,6 +73,23 @@ def sample(xp: Any, spec: NetworkSpec, outputs: Outputs, noise: Array) -> Array:
     return spec.distribution.sample(xp, params, noise)
 
 
+def chosen(
+    xp: Any, spec: NetworkSpec, network: Callable[[bool], Outputs], noise: Array
+) -> tuple[Array, Predictions | None]:
+    """Actions; with images what the network says of them, else one batch at the end is cheaper.
+
+    Args:
+        xp: The array namespace.
+        spec: The network's.
+        network: Its outputs for some observations; True: the actor's alone will do.
+        noise: For each row.
+    """
+    judges = bool(spec.images)
+    outputs = network(not judges)
+    actions = sample(xp, spec, outputs, noise)
+    return actions, predictions_of(xp, spec, outputs, actions) if judges else None
+
+
 def predictions_of(xp: Any, spec: NetworkSpec, outputs: Outputs, actions: Array) -> Predictions:
     """Log-probabilities and entropies of given actions, with the values."""
     evaluation = spec.distribution.evaluate(xp, action_params(xp, spec, outputs), actions)
@@ -104,16 +123,16 @@ def joined(parts: list[Predictions]) -> Predictions:
 class AutogradActorCritic(ActorCritic):
     """The part of a backend that doesn't depend on how its framework trains.
 
-    A network without convolutions acts through the NumPy backend with the same parameters: for the
-    few rows of an env step, a framework's calls (and a GPU's transfers) cost more than the
+    A built-in network without convolutions acts through the NumPy backend with the same parameters:
+    for the few rows of an env step, a framework's calls (and a GPU's transfers) cost more than the
     arithmetic.
 
     Args:
         spec: The network to build.
-        parameters: Canonical initial parameters.
+        parameters: Canonical initial parameters; None: the user's own network's.
     """
 
-    def __init__(self, spec: NetworkSpec, parameters: dict[str, NDArray]) -> None:
+    def __init__(self, spec: NetworkSpec, parameters: dict[str, NDArray] | None) -> None:
         super().__init__(spec, parameters)
         self.xp = namespace(self.name)
         self._twin: NumpyActorCritic | None = None
@@ -125,7 +144,7 @@ class AutogradActorCritic(ActorCritic):
     # What a framework gives
 
     def _acts_in_numpy(self) -> bool:
-        return not self.spec.images
+        return self.spec.is_canonical and not self.spec.images
 
     no_gradient: Callable[[], Any] = nullcontext
     """A context in which the framework records nothing to differentiate."""
@@ -157,7 +176,7 @@ class AutogradActorCritic(ActorCritic):
         The network itself makes floats of images, see ``NetworkSpec.image_scale``.
         """
         spec, space = self.spec, self.spec.observation_space
-        if spec.extractor == "nature_cnn":
+        if "" in spec.images:
             return self.tensor(obs)
         if not isinstance(space, spaces.Dict):
             return self.tensor(encode(space, obs, spec.normalize_images))
@@ -185,17 +204,24 @@ class AutogradActorCritic(ActorCritic):
         if twin := self.in_numpy():
             return twin.actor(noise)
         self._acted.clear()
+        choose = self.chooser()
 
         def act(k: int, obs: Any) -> NDArray:
             with self.no_gradient():
-                outputs = self.infer(self.encoded(obs), actor_only=False)
-                actions = sample(self.xp, self.spec, outputs, self.tensor(noise[k]))
-                self._acted.append(
-                    self._arrays(predictions_of(self.xp, self.spec, outputs, actions))
-                )
+                actions, found = choose(self.encoded(obs), self.tensor(noise[k]))
+                if found is not None:
+                    self._acted.append(self._arrays(found))
             return self._as_actions(actions)
 
         return act
+
+    def chooser(self) -> Callable[[Any, Array], tuple[Array, Predictions | None]]:
+        """A function of (encoded observations, noise), in the framework's arrays, no gradient.
+
+        It gives actions and, with images, what the network says of them. The parameters are those
+        of now.
+        """
+        return lambda x, noise: chosen(self.xp, self.spec, partial(self.infer, x), noise)
 
     def _arrays(self, found: Predictions) -> Predictions:
         """Predictions in NumPy, an entropy for each row."""
@@ -205,7 +231,7 @@ class AutogradActorCritic(ActorCritic):
         )
 
     def acted_predictions(self) -> Predictions | None:
-        """What the last rollout's acting found, for networks with convolutions."""
+        """What the last rollout's acting found, with images."""
         return joined(self._acted) if self._acted else None
 
     def values(self, obs: Any) -> NDArray:

@@ -18,7 +18,16 @@ from sb3_ext.functional.advantages import normalize
 from sb3_ext.functional.losses import Coefficients, Predictions, ppo_rows
 from sb3_ext.functional.xp import namespace
 
-__all__ = ["ActorCritic", "Batch", "Rates", "UpdateSettings", "UpdateStats", "summarize", "take"]
+__all__ = [
+    "ActorCritic",
+    "Batch",
+    "Rates",
+    "UpdateSettings",
+    "UpdateStats",
+    "optimizer_steps",
+    "summarize",
+    "take",
+]
 
 _GATHER_AT_ONCE = 32 * 2**20  # bytes of observations up to which an epoch's order is laid out whole
 
@@ -128,12 +137,15 @@ class ActorCritic(ABC):
 
     Args:
         spec: The network to build.
-        parameters: Canonical initial parameters.
+        parameters: Canonical initial parameters; None: those that the user's own network was made
+            with.
     """
 
     name = "?"
 
-    def __init__(self, spec: NetworkSpec, parameters: dict[str, NDArray]) -> None:
+    def __init__(self, spec: NetworkSpec, parameters: dict[str, NDArray] | None) -> None:
+        if parameters is None and spec.network is None:
+            raise ValueError("a built-in network needs its initial parameters")
         self.spec = spec
         self.distribution = spec.distribution
 
@@ -142,6 +154,14 @@ class ActorCritic(ABC):
         return _rebuild, (type(self), self.spec, self.parameters(), self.optimizer_state())
 
     # The network
+
+    @property
+    def own_network(self) -> Any:
+        """The user's own network as it is now, in its framework; None: the network is built in."""
+        return None
+
+    def set_training_mode(self, mode: bool) -> None:  # noqa: B027 (abstract for nobody)
+        """Tell the network's layers whether they are to learn; the built-in ones don't care."""
 
     @abstractmethod
     def act(self, obs: Any, noise: NDArray | None) -> NDArray:
@@ -217,7 +237,7 @@ class ActorCritic(ABC):
             record.begin_epoch()
             rows = rollout if isinstance(rollout, Batch) else rollout(epoch)
             index = np.arange(rows.n_rows) if order is None else order(epoch)
-            for minibatches in _steps(rows, index, settings):
+            for minibatches in optimizer_steps(rows, index, settings):
                 n_rows = sum(minibatch.n_rows for minibatch in minibatches)
                 total = None
                 for minibatch in minibatches:
@@ -235,7 +255,7 @@ class ActorCritic(ABC):
 
     @abstractmethod
     def parameters(self) -> dict[str, NDArray]:
-        """Copies of the parameters under their canonical names."""
+        """Copies of the parameters under their canonical names, in the optimizer's order."""
 
     def live_parameters(self) -> dict[str, NDArray]:
         """The parameters themselves where they can be written to, else copies."""
@@ -262,8 +282,16 @@ def _rebuild(
     return backend
 
 
-def _steps(rollout: Batch, order: NDArray, settings: UpdateSettings) -> Iterator[list[Batch]]:
-    """An epoch's minibatches, grouped into optimizer steps."""
+def optimizer_steps(
+    rollout: Batch, order: NDArray, settings: UpdateSettings
+) -> Iterator[list[Batch]]:
+    """An epoch's minibatches, grouped into optimizer steps, with the advantages that the loss sees.
+
+    Args:
+        rollout: Its rows.
+        order: The permutation of the rows in this epoch.
+        settings: How they become optimizer steps.
+    """
     n, size = len(order), settings.batch_size
     starts = range(0, settings.rows_of_epoch(n), size)
     advantages = rollout.advantages[order]

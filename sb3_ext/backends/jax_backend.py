@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from sb3_ext.backends.autograd import (
     AutogradActorCritic,
     Outputs,
+    chosen,
     loss_of,
     predictions_of,
     raise_not_finite,
 )
-from sb3_ext.backends.base import Batch, Rates, UpdateSettings, UpdateStats, summarize
+from sb3_ext.backends.base import Batch, Rates, UpdateSettings, UpdateStats, summarize, take
+from sb3_ext.backends.jax_network import OwnNetwork, named_leaves
 from sb3_ext.backends.parameters import check_names_and_shapes, is_value_parameter, shapes
 from sb3_ext.backends.spec import NATURE_CNN, NetworkSpec
 from sb3_ext.functional.losses import Coefficients, Predictions
@@ -236,17 +238,28 @@ class JaxActorCritic(AutogradActorCritic):
 
     Args:
         spec: The network to build.
-        parameters: Canonical initial parameters.
+        parameters: Canonical initial parameters; None: the user's own network's.
     """
 
     name = "jax"
 
-    def __init__(self, spec: NetworkSpec, parameters: dict[str, NDArray]) -> None:
+    def __init__(self, spec: NetworkSpec, parameters: dict[str, NDArray] | None) -> None:
         super().__init__(spec, parameters)
         enable_compilation_cache()
-        self.shapes = shapes(spec)
-        # A tree like the network, with names in place of arrays.
-        self.names, self.structure = jax.tree.flatten(Network(spec, {n: n for n in self.shapes}))
+        if spec.network is None:
+            self.shapes = shapes(spec)
+            # A tree like the network, with names in place of arrays.
+            names = Network(spec, {name: name for name in self.shapes})
+            self.names, self.structure = jax.tree.flatten(names)
+            self._turned = {name for name in self.names if _is_turned(name, self.shapes)}
+        else:
+            own = OwnNetwork(spec)
+            initial = named_leaves(own)
+            self.shapes = {name: leaf.shape for name, leaf in initial.items()}
+            self.names, self.structure = list(initial), jax.tree.structure(own)
+            self._turned = set()
+            parameters = initial if parameters is None else parameters
+        assert parameters is not None
         self.transform = _transform(spec.optimizer, **spec.optimizer_kwargs)
         self.learner: Learner
         self._set(parameters)
@@ -265,9 +278,14 @@ class JaxActorCritic(AutogradActorCritic):
             predictions = predictions_of(_XP, spec, network(batch.obs), batch.actions)
             return loss_of(_XP, predictions, batch, coefs, mask), predictions
 
+        def choose(leaves: list[jax.Array], x: Any, noise: Any) -> Any:
+            network = jax.tree.unflatten(self.structure, leaves)
+            return chosen(_XP, spec, partial(network, x), noise)
+
         gradient = jax.value_and_grad(loss, has_aux=True)
         self._infer = jax.jit(lambda network, x: network(x))
         self._infer_actor = jax.jit(lambda network, x: network(x, actor_only=True))
+        self._choose = jax.jit(choose)
         self._gradient = jax.jit(gradient)
         self._apply = jax.jit(step)
         self.learn = partial(_scan, gradient, step)  # pure: a program of programs can have it
@@ -283,7 +301,7 @@ class JaxActorCritic(AutogradActorCritic):
         """Canonical arrays in the network's place; its linear weights lie the other way round."""
         leaves = [
             jnp.array(
-                np.asarray(named[name]).T if _turned(name, self.shapes) else named[name],
+                np.asarray(named[name]).T if name in self._turned else named[name],
                 jnp.float32,
             )
             for name in self.names
@@ -293,17 +311,36 @@ class JaxActorCritic(AutogradActorCritic):
     def _named(self, tree: Any) -> dict[str, NDArray]:
         found = dict(zip(self.names, jax.tree.leaves(tree), strict=True))
         return {
-            name: np.array(found[name].T if _turned(name, self.shapes) else found[name], order="C")
+            name: np.array(found[name].T if name in self._turned else found[name], order="C")
             for name in self.shapes
         }
 
-    def tensor(self, array: NDArray) -> jax.Array:
-        """NumPy to JAX."""
-        return jnp.asarray(array)
+    def tensor(self, array: NDArray) -> NDArray:
+        """As it is: jitted functions take NumPy's arrays, faster than ``jnp.asarray`` does."""
+        return array
+
+    @property
+    def own_network(self) -> Any:
+        """The user's module, or None."""
+        network: Any = self.learner.network
+        return None if self.spec.network is None else network.module
 
     def infer(self, x: Any, actor_only: bool) -> Outputs:
         """One jitted forward pass."""
         return (self._infer_actor if actor_only else self._infer)(self.learner.network, x)
+
+    def chooser(self) -> Callable[[Any, Any], Any]:
+        """One jitted function; the network is taken apart once, not at every call."""
+        return partial(self._choose, jax.tree.leaves(self.learner.network))
+
+    def values(self, obs: Any) -> NDArray:
+        """V(obs), ``[B]``."""
+        if self._twin is not None:
+            return super().values(obs)
+        # XLA compiles anew for every B, and rollouts end with any number of truncations.
+        n = len(next(iter(obs.values())) if isinstance(obs, dict) else obs)
+        rows = np.arange(1 << (n - 1).bit_length()) % n
+        return super().values(take(obs, rows))[:n]
 
     # The update
 
@@ -408,7 +445,7 @@ _MOMENTS = {"mu": "exp_avg", "nu": "exp_avg_sq", "trace": "momentum_buffer"}
 """Optax's names for the moments, and ours, which are torch's."""
 
 
-def _turned(name: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+def _is_turned(name: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
     return name.endswith(".weight") and len(shapes[name]) == 2
 
 

@@ -20,6 +20,7 @@ from sb3_ext.backends.autograd import (
     raise_not_finite,
 )
 from sb3_ext.backends.base import Batch, Rates
+from sb3_ext.backends.mlx_network import OwnNetwork
 from sb3_ext.backends.parameters import check_names_and_shapes, is_value_parameter, shapes
 from sb3_ext.backends.spec import NATURE_CNN, NetworkSpec
 from sb3_ext.functional.losses import Coefficients, Predictions
@@ -146,19 +147,6 @@ class Network(nn.Module):
         return Outputs(actions, latent, values, log_std)
 
 
-# Canonical arrays and MLX's. Only the weights of convolutions differ: MLX has the channels last.
-
-
-def _from_numpy(array: NDArray) -> mx.array:
-    array = np.asarray(array, np.float32)
-    return mx.array(array.transpose(0, 2, 3, 1) if array.ndim == 4 else array)
-
-
-def _to_numpy(array: mx.array) -> NDArray:
-    """A copy: what NumPy makes of an MLX array by itself shares its memory."""
-    return np.array(array.transpose(0, 3, 1, 2) if array.ndim == 4 else array, order="C")
-
-
 # One optimizer step, as a pure function. Parameters and gradients are flat dictionaries here, under
 # canonical names. MLX takes them for trees too, and unlike `tree_unflatten` and `MultiOptimizer`
 # they don't stumble over a camera that is called "0" or "front.left".
@@ -218,22 +206,32 @@ def _step(
 class MlxActorCritic(AutogradActorCritic):
     """PPO's network in MLX, on its default device; without convolutions it acts in NumPy on any.
 
+    Canonical arrays and MLX's differ in the weights of convolutions, where MLX has the channels
+    last; a network of the user's own keeps its arrays as they are.
+
     Only the optimizer's step is compiled. On a CPU that means running g++ for every new kernel: the
     step's few serve all networks, but each network's gradient would need a dozen of its own.
 
     Args:
         spec: The network to build.
-        parameters: Canonical initial parameters.
+        parameters: Canonical initial parameters; None: the user's own network's.
     """
 
     name = "mlx"
 
-    def __init__(self, spec: NetworkSpec, parameters: dict[str, NDArray]) -> None:
+    def __init__(self, spec: NetworkSpec, parameters: dict[str, NDArray] | None) -> None:
         super().__init__(spec, parameters)
-        self.shapes = shapes(spec)
-        self.network = Network(spec)
+        make: Any = Network if spec.network is None else OwnNetwork
+        self.network = make(spec)
+        named = _named(self.network.parameters())
+        self.shapes = (
+            shapes(spec)
+            if spec.network is None
+            else {name: tuple(array.shape) for name, array in named.items()}
+        )
         self._states: dict[str, Any] = {}  # of the policy's and of the value function's optimizer
-        self.load_parameters(parameters)
+        if parameters is not None:
+            self.load_parameters(parameters)
         self.load_optimizer_state({"step": 0})
 
         def loss(batch: Batch, coefs: Coefficients) -> tuple[mx.array, Predictions]:
@@ -241,11 +239,32 @@ class MlxActorCritic(AutogradActorCritic):
             return loss_of(self.xp, predictions, batch, coefs), predictions
 
         self._gradient = nn.value_and_grad(self.network, loss)
+        learns = _named(self.network.trainable_parameters())
+        self._frozen = {n: mx.zeros_like(a) for n, a in named.items() if n not in learns}
         self._step = mx.compile(partial(_step, spec))
+
+    @property
+    def own_network(self) -> Any:
+        """The user's module, or None."""
+        return None if self.spec.network is None else self.network.network
+
+    def set_training_mode(self, mode: bool) -> None:
+        """For dropout and the like in a network of the user's own."""
+        self.network.train(mode)
 
     def tensor(self, array: NDArray) -> mx.array:
         """NumPy to MLX."""
         return mx.array(array)
+
+    def _from_canonical(self, array: NDArray) -> mx.array:
+        array = np.asarray(array, np.float32)
+        is_turned = array.ndim == 4 and self.spec.network is None
+        return mx.array(array.transpose(0, 2, 3, 1) if is_turned else array)
+
+    def _canonical(self, array: mx.array) -> NDArray:
+        """A copy: what NumPy makes of an MLX array by itself shares its memory."""
+        is_turned = array.ndim == 4 and self.spec.network is None
+        return np.array(array.transpose(0, 3, 1, 2) if is_turned else array, order="C")
 
     def infer(self, x: Any, actor_only: bool) -> Outputs:
         """One forward pass."""
@@ -258,11 +277,11 @@ class MlxActorCritic(AutogradActorCritic):
         (_, predictions), gradient = self._gradient(self.minibatch_tensors(minibatch), coefs)
         mx.eval(predictions, gradient)
         found = Predictions(*(None if p is None else np.asarray(p) for p in predictions))
-        return found, _named(gradient)
+        return found, self._frozen | _named(gradient)
 
     def named_gradients(self, gradient: Named) -> dict[str, NDArray]:
         """A gradient in NumPy."""
-        return {name: _to_numpy(gradient[name]) for name in self.shapes}
+        return {name: self._canonical(gradient[name]) for name in self.shapes}
 
     def combine(self, total: Named | None, gradient: Named, weight: float) -> Named:
         """``total + weight * gradient``."""
@@ -300,7 +319,7 @@ class MlxActorCritic(AutogradActorCritic):
     def load_parameters(self, parameters: dict[str, NDArray]) -> None:
         """Set all parameters."""
         check_names_and_shapes(self.shapes, parameters)
-        self._set({name: _from_numpy(array) for name, array in parameters.items()})
+        self._set({name: self._from_canonical(array) for name, array in parameters.items()})
 
     def _moments(self) -> dict[str, str]:
         """MLX's names for the optimizer's moments by ours, which are torch's."""
@@ -314,7 +333,7 @@ class MlxActorCritic(AutogradActorCritic):
         if result["step"]:
             found = self._states["policy"] | self._states["value"]
             for moment, key in self._moments().items():
-                result[moment] = {name: _to_numpy(found[name][key]) for name in self.shapes}
+                result[moment] = {name: self._canonical(found[name][key]) for name in self.shapes}
         return result
 
     def load_optimizer_state(self, state: dict[str, Any]) -> None:
@@ -327,5 +346,5 @@ class MlxActorCritic(AutogradActorCritic):
             optimizer.state["step"] = mx.array(step, mx.uint64)
             for moment, key in self._moments().items():
                 for name in part if moment in state else ():
-                    optimizer.state[name][key] = _from_numpy(state[moment][name])
+                    optimizer.state[name][key] = self._from_canonical(state[moment][name])
             self._states[own] = optimizer.state

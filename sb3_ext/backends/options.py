@@ -4,6 +4,7 @@ Classes are recognized by their names, so that this module imports neither torch
 files can say ``tanh``, ``sgd`` or ``nature_cnn`` instead.
 """
 
+import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Integral
@@ -15,7 +16,13 @@ from sb3_ext.backends.extensions import PPOExtensions
 from sb3_ext.backends.observations import is_image
 from sb3_ext.backends.spec import NATURE_CNN, NetworkSpec
 
-__all__ = ["NeedsTorchError", "custom_spec", "network_spec"]
+__all__ = [
+    "NeedsBackendError",
+    "NeedsTorchError",
+    "custom_spec",
+    "network_spec",
+    "own_network_spec",
+]
 
 _ACTIVATIONS = {
     "Tanh": "tanh",
@@ -37,7 +44,21 @@ _OPTIMIZER_KWARGS = {"adam": {"eps", "betas"}, "sgd": {"momentum"}}
 _HOMES = ("torch.", "stable_baselines3.")
 
 
-class NeedsTorchError(ValueError):
+class NeedsBackendError(ValueError):
+    """An option that only one backend can honor.
+
+    Args:
+        what: The option.
+        problem: The rest of the message.
+        backend: Which one.
+    """
+
+    def __init__(self, what: str, problem: str, backend: str) -> None:
+        super().__init__(f"{what} {problem}")
+        self.what, self.backend = what, backend
+
+
+class NeedsTorchError(NeedsBackendError):
     """An option that only the torch backend can honor.
 
     Args:
@@ -46,8 +67,8 @@ class NeedsTorchError(ValueError):
     """
 
     def __init__(self, what: str, instead: str = "") -> None:
-        super().__init__(f"{what} is not available without torch: use {instead}backend='torch'")
-        self.what = what
+        problem = f"is not available without torch: use {instead}backend='torch'"
+        super().__init__(what, problem, "torch")
 
 
 def _name_of(option: str, value: Any, known: Mapping[str, str]) -> str:
@@ -190,6 +211,63 @@ def network_spec(
     _check_extensions(spec, extensions)
     for space in spec.images.values():
         _check_image(space, normalized)
+    return spec
+
+
+def own_network_spec(
+    observation_space: spaces.Space,
+    action_space: spaces.Space,
+    extensions: PPOExtensions,
+    *,
+    seed: int,
+    network: Any = None,
+    network_kwargs: Mapping[str, Any] | None = None,
+    log_std_init: float = 0.0,
+    normalize_images: bool = True,
+    optimizer_class: Any = "adam",
+    optimizer_kwargs: Mapping[str, Any] | None = None,
+    use_sde: bool = False,
+    **others: Any,
+) -> NetworkSpec:
+    """The same for a network of the user's own; ``seed`` is that of its random numbers.
+
+    Raises:
+        ValueError: an option of the built-in network, or one that needs to know its inside.
+        TypeError: an unknown option.
+    """
+    if network is None:
+        raise ValueError("policy_kwargs: network must be a class, a function or a dotted path")
+    known = inspect.signature(network_spec).parameters
+    for name in others:
+        if name not in known:
+            raise TypeError(f"policy_kwargs: unexpected argument {name!r} beside network")
+        raise ValueError(
+            f"policy_kwargs: {name} belongs to the built-in network, not to one of your own: "
+            "give network_kwargs"
+        )
+    if use_sde:
+        raise ValueError("use_sde needs the actor's last hidden layer: not with your own network")
+    if extensions.value_learning_rate is not None:
+        raise ValueError(
+            "extensions: value_learning_rate needs to know which parameters are the critic's: "
+            "not with your own network"
+        )
+    optimizer, optimizer_options = _optimizer(optimizer_class, optimizer_kwargs)
+    spec = NetworkSpec(
+        observation_space=observation_space,
+        action_space=action_space,
+        normalize_images=normalize_images,
+        log_std_init=log_std_init,
+        std=extensions.std,
+        std_range=extensions.std_range or (0.1, 1.0),
+        mean=extensions.mean,
+        optimizer=optimizer,
+        optimizer_kwargs=optimizer_options,
+        network=network,
+        network_kwargs=dict(network_kwargs or {}),
+        network_seed=seed,
+    )
+    _check_extensions(spec, extensions)
     return spec
 
 

@@ -12,11 +12,13 @@ between backends and to and from SB3, and one initializer starts all from identi
 ``mlp_extractor.value_net.0.weight`` ...
 ``action_net.weight``, ``value_net.weight``  and every ``.bias``
 ===========================================  =====================================================
+
+A network of the user's own has ``log_std`` and ``network.<path>``, named and shaped as its
+framework has it.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,8 +31,7 @@ __all__ = [
     "aliases",
     "check_names_and_shapes",
     "initialize",
-    "load_npz",
-    "save_npz",
+    "orthogonal",
     "shapes",
 ]
 
@@ -89,7 +90,9 @@ def aliases(spec: NetworkSpec) -> dict[str, str]:
 
     SB3 lists a shared extractor three times, and the actor's own one twice.
     """
-    result = {}
+    result: dict[str, str] = {}
+    if spec.network is not None:
+        return result
     for name in _extractor(spec, "features_extractor"):
         tail = name.removeprefix("features_extractor")
         result[f"pi_features_extractor{tail}"] = name
@@ -123,12 +126,12 @@ def initialize(spec: NetworkSpec, rng: np.random.Generator) -> dict[str, NDArray
             value = np.zeros(shape)
         else:
             gain = {"action_net.weight": 0.01, "value_net.weight": 1.0}.get(name, math.sqrt(2.0))
-            value = gain * _orthogonal(rng, shape)
+            value = gain * orthogonal(rng, shape)
         result[name] = value.astype(np.float32)
     return result
 
 
-def _orthogonal(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def orthogonal(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Rows (or columns, if there are more rows) are orthonormal; uniform over such matrices."""
     n_rows, n_columns = shape[0], math.prod(shape[1:])
     gaussian = rng.standard_normal((max(n_rows, n_columns), min(n_rows, n_columns)))
@@ -218,16 +221,3 @@ class FlatParameters:
     def where(self, vector: NDArray, bad: NDArray[np.bool_]) -> str:
         """Name of the first parameter that has an element marked in ``bad [n]``."""
         return next(name for name, view in self.views_of(bad).items() if view.any())
-
-
-def save_npz(path: str | Path, parameters: Mapping[str, Any]) -> None:
-    """Write canonical parameters as a NumPy archive: no pickle, any program can read it."""
-    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in parameters.items()}
-    with Path(path).open("wb") as file:
-        np.savez(file, **arrays)
-
-
-def load_npz(path: str | Path) -> dict[str, NDArray]:
-    """Read what :func:`save_npz` wrote; nothing in the file is executed."""
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}

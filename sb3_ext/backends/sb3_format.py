@@ -11,7 +11,6 @@ import torch
 from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor, NatureCNN
 
 from sb3_ext.backends.base import ActorCritic
-from sb3_ext.backends.parameters import shapes
 
 __all__ = ["OptimizerFace", "sb3_policy_kwargs"]
 
@@ -56,7 +55,7 @@ class OptimizerFace:
 
     def __init__(self, backend: ActorCritic, learning_rate: float) -> None:
         spec = backend.spec
-        self.backend, self.names = backend, list(shapes(spec))
+        self.backend, self.names = backend, list(backend.parameters())
         cls = _TORCH["optimizer_class"][spec.optimizer]
         options = dict(spec.optimizer_kwargs)
         template = cls([torch.nn.Parameter(torch.zeros(1))], lr=learning_rate, **options)

@@ -1,6 +1,6 @@
 """What network a backend has to build: everything that decides its parameters and its formulas."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -53,6 +53,10 @@ class NetworkSpec:
         squash_output: gSDE: actions through tanh.
         optimizer: ``"adam"`` or ``"sgd"``.
         optimizer_kwargs: adam: ``eps``, ``betas``; sgd: ``momentum``.
+        network: A network of the user's own, see :mod:`sb3_ext.backends.own_network`: what makes
+            it, or that one's dotted path. It stands for extractor, hidden layers and heads.
+        network_kwargs: What it is made with.
+        network_seed: Of its random numbers.
     """
 
     observation_space: spaces.Space
@@ -76,15 +80,25 @@ class NetworkSpec:
     squash_output: bool = False
     optimizer: str = "adam"
     optimizer_kwargs: Mapping[str, Any] = field(default_factory=lambda: {"eps": 1e-5})
+    network: Callable[..., Any] | str | None = None
+    network_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    network_seed: int = 0
 
     @property
     def is_canonical(self) -> bool:
         """Whether the whole network is described here, so that every backend can build it."""
-        return self.extractor != "custom"
+        return self.extractor != "custom" and self.network is None
 
     @cached_property
     def images(self) -> dict[str, spaces.Box]:
-        """The observations that a NatureCNN reads, by key; the key of a plain image is ``""``."""
+        """The observations that a NatureCNN reads, by key; the key of a plain image is ``""``.
+
+        For a network of the user's own: those that are images.
+        """
+        if self.network is not None:
+            space = self.observation_space
+            parts = space.spaces if isinstance(space, spaces.Dict) else {"": space}
+            return {key: part for key, part in parts.items() if is_image(part)}  # type: ignore[misc]
         if self.extractor == "nature_cnn":
             return {"": self.observation_space}  # type: ignore[dict-item]
         if self.extractor == "combined":

@@ -704,13 +704,16 @@ def test_get_and_set_parameters(tmp_path):
     make(seed=2).set_parameters(tmp_path / "m.zip")
 
 
-def test_npz(tmp_path):
-    model, other = make().learn(64), make(seed=1)
+@each_backend
+def test_npz(backend, tmp_path):
+    model, other = make(backend=backend).learn(64), make(backend=backend, seed=1)
     model.save(tmp_path / "p.npz")
     other.set_parameters(tmp_path / "p.npz")
     np.testing.assert_array_equal(
         model.policy.parameters_to_vector(), other.policy.parameters_to_vector()
     )
+    with pytest.raises(KeyError, match="log_std"):
+        make("box", "discrete", backend=backend).set_parameters(tmp_path / "p.npz")
     with np.load(tmp_path / "p.npz", allow_pickle=False) as archive:
         assert "mlp_extractor.policy_net.0.weight" in archive.files
 

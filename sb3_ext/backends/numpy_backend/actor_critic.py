@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sb3_ext.backends.base import ActorCritic, Batch, Rates, take
 from sb3_ext.backends.numpy_backend.network import Network
 from sb3_ext.backends.numpy_backend.optimizers import make_optimizer
+from sb3_ext.backends.numpy_backend.own_network import OwnNetwork
 from sb3_ext.backends.observations import encode
 from sb3_ext.backends.parameters import is_value_parameter
 from sb3_ext.backends.spec import NetworkSpec
@@ -26,7 +27,7 @@ class NumpyActorCritic(ActorCritic):
 
     Args:
         spec: The network to build.
-        parameters: Canonical initial parameters.
+        parameters: Canonical initial parameters; None: the user's own network's.
         dtype: float32, or float64 for checks against finite differences.
     """
 
@@ -35,14 +36,16 @@ class NumpyActorCritic(ActorCritic):
     def __init__(
         self,
         spec: NetworkSpec,
-        parameters: dict[str, NDArray],
+        parameters: dict[str, NDArray] | None,
         dtype: type | np.dtype = np.float32,
     ) -> None:
         super().__init__(spec, parameters)
         self.xp = namespace("numpy")
         self.dtype = dtype
-        self.network = Network(spec, dtype)
-        self.network.params.load(parameters)
+        make: Any = Network if spec.network is None else OwnNetwork
+        self.network = make(spec, dtype)
+        if parameters is not None:
+            self.network.params.load(parameters)
         size = self.network.params.vector.size
         self.optimizer = make_optimizer(spec.optimizer, size, dtype, dict(spec.optimizer_kwargs))
         self._is_value = np.zeros(size, bool)
@@ -58,6 +61,11 @@ class NumpyActorCritic(ActorCritic):
         return (slice(start, start + size) for start in range(0, n, size))
 
     # The network
+
+    @property
+    def own_network(self) -> Any:
+        """The user's module, or None."""
+        return getattr(self.network, "module", None)
 
     def act(self, obs: Any, noise: NDArray | None) -> NDArray:
         """Actions ``[B, ...]``, sampled with ``noise [B, ...]``; the mode if it's None."""
@@ -102,10 +110,6 @@ class NumpyActorCritic(ActorCritic):
         params, _ = self.network.forward_policy(self._encode(obs))
         parts = params if isinstance(params, tuple) else (params,)
         return tuple(np.broadcast_to(part, parts[0].shape).copy() for part in parts)
-
-    def latent_pi(self, obs: Any) -> NDArray:
-        """The actor's last hidden layer, ``[B, latent]``."""
-        return self.network.forward_policy(self._encode(obs))[1].copy()
 
     # The update
 

@@ -4,12 +4,11 @@ The distributions themselves are in ``functional/distributions.py``; a head adds
 and what stands between it and the distribution.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_ext.backends.numpy_backend.layers import Linear
 from sb3_ext.backends.spec import NetworkSpec
 from sb3_ext.functional.distributions import GaussianParams
 
@@ -18,10 +17,22 @@ __all__ = ["ExplorationHead", "GaussianHead", "LogitsHead", "StateStdHead", "mak
 Views = dict[str, NDArray]
 
 
+class OutputLayer(Protocol):
+    """The linear layer of a head, or what stands in its place."""
+
+    def forward(self, x: NDArray, /) -> NDArray:
+        """``[B, latent]`` to outputs, which the head may write into."""
+
+    def backward(
+        self, d_y: NDArray, /, needs_d_x: bool = True, d_x: NDArray | None = None
+    ) -> NDArray | None:
+        """The derivative of the latent into ``d_x``."""
+
+
 class LogitsHead:
     """Logits of a categorical, multi-categorical or Bernoulli distribution: the layer's outputs."""
 
-    def __init__(self, spec: NetworkSpec, layer: Linear, params: Views, grads: Views) -> None:
+    def __init__(self, spec: NetworkSpec, layer: OutputLayer, params: Views, grads: Views) -> None:
         self.layer = layer
 
     def forward(self, latent: NDArray) -> Any:
@@ -44,7 +55,7 @@ class LogitsHead:
 class GaussianHead(LogitsHead):
     """A mean (through tanh if the spec says so) and a log std that doesn't depend on the state."""
 
-    def __init__(self, spec: NetworkSpec, layer: Linear, params: Views, grads: Views) -> None:
+    def __init__(self, spec: NetworkSpec, layer: OutputLayer, params: Views, grads: Views) -> None:
         super().__init__(spec, layer, params, grads)
         self.tanh = spec.mean == "tanh"
         self.is_free = spec.std == "free"
@@ -81,7 +92,7 @@ class GaussianHead(LogitsHead):
 class StateStdHead(LogitsHead):
     """Mean and std both from the state: ``std = low + (high - low) (tanh(h) + 1) / 2``."""
 
-    def __init__(self, spec: NetworkSpec, layer: Linear, params: Views, grads: Views) -> None:
+    def __init__(self, spec: NetworkSpec, layer: OutputLayer, params: Views, grads: Views) -> None:
         super().__init__(spec, layer, params, grads)
         self.n = spec.distribution.n_params
         self.tanh = spec.mean == "tanh"
@@ -126,7 +137,7 @@ class ExplorationHead(LogitsHead):
 
     epsilon = 1e-6
 
-    def __init__(self, spec: NetworkSpec, layer: Linear, params: Views, grads: Views) -> None:
+    def __init__(self, spec: NetworkSpec, layer: OutputLayer, params: Views, grads: Views) -> None:
         super().__init__(spec, layer, params, grads)
         self.use_expln = spec.use_expln
         self.is_free = spec.std == "free"
@@ -180,7 +191,7 @@ class ExplorationHead(LogitsHead):
         return params._replace(mean=params.mean + np.matmul(latent[:, None], prepared)[:, 0])
 
 
-def make_head(spec: NetworkSpec, layer: Linear, params: Views, grads: Views) -> LogitsHead:
+def make_head(spec: NetworkSpec, layer: OutputLayer, params: Views, grads: Views) -> LogitsHead:
     """The head that a spec's action space and std need."""
     cls: type[LogitsHead] = LogitsHead
     if spec.log_std_shape is not None:

@@ -5,15 +5,21 @@ the parameters into the arrays it was given and returns d_x. Here ``d_x`` is d l
 number of rows, and a leading axis of towers (actor and critic side by side) may stand before it.
 
 Results lie in preallocated workspaces: the next call overwrites them.
+
+``Linear`` and ``Conv2d`` are made from arrays; ``Linear.orthogonal`` and ``Conv2d.orthogonal`` draw
+them, for networks of one's own.
 """
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sb3_ext.backends.numpy_backend.activations import Activation
+from sb3_ext.backends.numpy_backend.module import Module
+from sb3_ext.backends.parameters import orthogonal
 
 __all__ = ["Conv2d", "Linear", "Tower", "Workspace"]
 
@@ -38,7 +44,7 @@ class Workspace:
         return array
 
 
-class Linear:
+class Linear(Module):
     """``y = x W^T + b``.
 
     Backward: ``d_W = d_y^T x``, ``d_b = sum over rows of d_y``, ``d_x = d_y W``.
@@ -46,17 +52,38 @@ class Linear:
     Args:
         weight: ``[..., out, in]``; a leading axis makes several layers side by side.
         bias: ``[..., out]``.
-        d_weight: Receives the weight's derivative.
-        d_bias: Receives the bias's derivative.
+        d_weight: Receives the weight's derivative; None: an array of the layer's own.
+        d_bias: Receives the bias's derivative; None: an array of the layer's own.
     """
 
-    def __init__(self, weight: NDArray, bias: NDArray, d_weight: NDArray, d_bias: NDArray) -> None:
-        self.weight, self.d_weight = weight, d_weight
-        self.weight_t = weight.swapaxes(-1, -2)
-        self.bias_row, self.d_bias_row = bias[..., None, :], d_bias[..., None, :]
-        self.workspace = Workspace(weight.dtype)
-        self.ones = np.ones((1, 1), weight.dtype)
+    arrays: ClassVar[tuple[str, ...]] = ("weight", "bias")
+
+    def __init__(
+        self,
+        weight: NDArray,
+        bias: NDArray,
+        d_weight: NDArray | None = None,
+        d_bias: NDArray | None = None,
+    ) -> None:
+        self.weight, self.bias = weight, bias
+        self.d_weight = np.zeros_like(weight) if d_weight is None else d_weight
+        self.d_bias = np.zeros_like(bias) if d_bias is None else d_bias
         self.x: Any = None
+        self.bound()
+
+    @classmethod
+    def orthogonal(
+        cls, rng: np.random.Generator, n_in: int, n_out: int, gain: float = math.sqrt(2.0)
+    ) -> Self:
+        """A layer with orthogonal weights times ``gain`` and zero biases, as PPO's usual ones."""
+        return cls(gain * orthogonal(rng, (n_out, n_in)), np.zeros(n_out))
+
+    def bound(self) -> None:
+        """Views that forward and backward need, and fresh workspaces."""
+        self.weight_t = self.weight.swapaxes(-1, -2)
+        self.bias_row, self.d_bias_row = self.bias[..., None, :], self.d_bias[..., None, :]
+        self.workspace = Workspace(self.weight.dtype)
+        self.ones = np.ones((1, 1), self.weight.dtype)
 
     def forward(self, x: NDArray) -> NDArray:
         """``[..., B, in]`` to ``[..., B, out]``."""
@@ -88,15 +115,18 @@ class Linear:
         return times(d_y, self.weight, out=d_x)
 
 
-class Tower:
+class Tower(Module):
     """Linear layers, an activation after each; no layer at all is the identity."""
 
     def __init__(self, layers: Sequence[Linear], activation: Activation) -> None:
         self.layers = list(layers)
         self.activation = activation
-        dtype = layers[0].weight.dtype if layers else np.float32
-        self.workspace = Workspace(dtype)
         self.outputs: list[tuple[NDArray, NDArray]] = []
+        self.bound()
+
+    def bound(self) -> None:
+        """Fresh workspaces."""
+        self.workspace = Workspace(self.layers[0].weight.dtype if self.layers else np.float32)
 
     def forward(self, x: NDArray) -> NDArray:
         """``h_k = f(h_k-1 W_k^T + b_k)``."""
@@ -123,7 +153,7 @@ class Tower:
         return d_x
 
 
-class Conv2d:
+class Conv2d(Module):
     """A convolution without padding, as one matrix product.
 
     Each output pixel sees a window of ``size * size * C`` inputs. With the windows as rows of a
@@ -134,17 +164,42 @@ class Conv2d:
     canonical ``[out, C, size, size]``.
     """
 
+    arrays: ClassVar[tuple[str, ...]] = ("weight", "bias")
+
     def __init__(
-        self, stride: int, weight: NDArray, bias: NDArray, d_weight: NDArray, d_bias: NDArray
+        self,
+        stride: int,
+        weight: NDArray,
+        bias: NDArray,
+        d_weight: NDArray | None = None,
+        d_bias: NDArray | None = None,
     ) -> None:
         self.weight, self.bias = weight, bias
-        self.d_weight, self.d_bias = d_weight, d_bias
+        self.d_weight = np.zeros_like(weight) if d_weight is None else d_weight
+        self.d_bias = np.zeros_like(bias) if d_bias is None else d_bias
         self.n_out, self.n_in, self.size, _ = weight.shape
         self.stride = stride
-        self.workspace = Workspace(weight.dtype)
         self.windows: Any = None
         self.matrix: Any = None
         self.input_shape: tuple[int, ...] = ()
+        self.bound()
+
+    @classmethod
+    def orthogonal(
+        cls,
+        rng: np.random.Generator,
+        n_in: int,
+        n_out: int,
+        size: int,
+        stride: int = 1,
+        gain: float = math.sqrt(2.0),
+    ) -> Self:
+        """A convolution with orthogonal weights times ``gain`` and zero biases."""
+        return cls(stride, gain * orthogonal(rng, (n_out, n_in, size, size)), np.zeros(n_out))
+
+    def bound(self) -> None:
+        """Fresh workspaces."""
+        self.workspace = Workspace(self.weight.dtype)
 
     def forward(self, x: NDArray) -> NDArray:
         """``[B, H, W, C]`` to ``[B, H', W', out]``."""

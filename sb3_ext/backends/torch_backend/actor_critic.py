@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 
 from sb3_ext.backends.autograd import (
     AutogradActorCritic,
@@ -24,7 +24,8 @@ from sb3_ext.backends.autograd import (
 from sb3_ext.backends.base import Batch, Rates
 from sb3_ext.backends.parameters import check_names_and_shapes, is_value_parameter
 from sb3_ext.backends.spec import NetworkSpec
-from sb3_ext.backends.torch_backend.policies import canonical_policy, is_ours
+from sb3_ext.backends.torch_backend.own_network import NetworkPolicy
+from sb3_ext.backends.torch_backend.policies import canonical_policy, is_ours, torch_optimizer
 from sb3_ext.functional.losses import Coefficients, Predictions
 
 __all__ = ["TorchActorCritic"]
@@ -55,15 +56,19 @@ class TorchActorCritic(AutogradActorCritic):
         self,
         spec: NetworkSpec,
         parameters: dict[str, NDArray] | None = None,
-        policy: ActorCriticPolicy | None = None,
+        policy: BasePolicy | None = None,
     ) -> None:
-        self.policy = canonical_policy(spec) if policy is None else policy
+        self.policy: Any = policy
+        if policy is None and spec.network is None:
+            self.policy = canonical_policy(spec)
+        elif policy is None:
+            self.policy = NetworkPolicy(spec, **torch_optimizer(spec))
         self.names = {name: p for name, p in self.policy.named_parameters()}
         if parameters is not None:
             self.load_parameters(parameters)
-        own = type(self.policy)
-        self._asks_policy = not is_ours(own) and any(
-            getattr(own, method) is not getattr(ActorCriticPolicy, method) for method in _WAYS
+        cls = type(self.policy)
+        self._asks_policy = not (is_ours(cls) or issubclass(cls, NetworkPolicy)) and any(
+            getattr(cls, method) is not getattr(ActorCriticPolicy, method) for method in _WAYS
         )
         super().__init__(spec, self.parameters())
 
@@ -86,6 +91,15 @@ class TorchActorCritic(AutogradActorCritic):
 
     # The network
 
+    @property
+    def own_network(self) -> torch.nn.Module | None:
+        """The user's module, or None."""
+        return None if self.spec.network is None else self.policy.network
+
+    def set_training_mode(self, mode: bool) -> None:
+        """For dropout and the like."""
+        self.policy.set_training_mode(mode)
+
     def tensor(self, array: NDArray) -> torch.Tensor:
         """NumPy to torch, on the policy's device."""
         return torch.as_tensor(array, device=self.policy.device)
@@ -102,6 +116,8 @@ class TorchActorCritic(AutogradActorCritic):
 
     def _network(self, x: Any, actor_only: bool) -> Outputs:
         policy = self.policy
+        if self.spec.network is not None:
+            return policy.outputs(x)
         features: Any = policy.extract_features(x)
         pi_features = vf_features = features
         if not policy.share_features_extractor:

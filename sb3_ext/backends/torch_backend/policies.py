@@ -13,17 +13,21 @@ from sb3_ext.backends.sb3_format import sb3_policy_kwargs
 from sb3_ext.backends.spec import NetworkSpec
 from sb3_ext.functional.xp import namespace
 
-__all__ = ["canonical_policy", "is_ours", "with_additions"]
+__all__ = [
+    "canonical_policy",
+    "from_start",
+    "from_zero",
+    "is_ours",
+    "torch_optimizer",
+    "with_additions",
+]
 
 
 class _FromZero(sb3.BasePolicy):
     """Observations counted from 0, as SB3's one-hot vectors are; stands behind SB3's policies."""
 
     def extract_features(self, obs: Any, features_extractor: Any) -> Any:
-        space = self.observation_space
-        if isinstance(space, spaces.Dict):
-            obs = {key: _from_zero(part, obs[key]) for key, part in space.spaces.items()}
-        return super().extract_features(_from_zero(space, obs), features_extractor)
+        return super().extract_features(from_zero(self.observation_space, obs), features_extractor)
 
 
 class _Additions(sb3.ActorCriticPolicy, _FromZero):
@@ -59,9 +63,7 @@ class _Additions(sb3.ActorCriticPolicy, _FromZero):
         )
 
     def _predict(self, observation: Any, deterministic: bool = False) -> torch.Tensor:
-        actions = super()._predict(observation, deterministic)
-        start = getattr(self.action_space, "start", None)
-        return actions if start is None else actions + torch.as_tensor(start, device=actions.device)
+        return from_start(self.action_space, super()._predict(observation, deterministic))
 
 
 class _CnnAdditions(_Additions, sb3.ActorCriticCnnPolicy):
@@ -84,7 +86,16 @@ _BY_EXTRACTOR = {
 }
 
 
-def _from_zero(space: spaces.Space, obs: Any) -> Any:
+def from_start(space: spaces.Space, actions: torch.Tensor) -> torch.Tensor:
+    """Actions counted from 0 as the space counts them."""
+    start = getattr(space, "start", None)
+    return actions if start is None else actions + torch.as_tensor(start, device=actions.device)
+
+
+def from_zero(space: spaces.Space, obs: Any) -> Any:
+    """Observations counted from 0."""
+    if isinstance(space, spaces.Dict):
+        return {key: from_zero(part, obs[key]) for key, part in space.spaces.items()}
     start = getattr(space, "start", None)
     if start is None or not np.any(start):
         return obs
@@ -143,6 +154,12 @@ def canonical_policy(spec: NetworkSpec) -> sb3.ActorCriticPolicy:
         features_extractor_kwargs=kwargs,
         share_features_extractor=spec.share_features_extractor,
         normalize_images=spec.normalize_images,
-        optimizer_kwargs=dict(spec.optimizer_kwargs),
-        **sb3_policy_kwargs({"activation_fn": spec.activation, "optimizer_class": spec.optimizer}),
+        **sb3_policy_kwargs({"activation_fn": spec.activation}),
+        **torch_optimizer(spec),
     )
+
+
+def torch_optimizer(spec: NetworkSpec) -> dict[str, Any]:
+    """A spec's optimizer as SB3's policies are told of it."""
+    options = {"optimizer_class": spec.optimizer, "optimizer_kwargs": dict(spec.optimizer_kwargs)}
+    return sb3_policy_kwargs(options)

@@ -9,11 +9,12 @@ from networks import ACTIVATION_NAMES, CASES, COEFS, OURS, sb3_loss
 
 from sb3_ext.backends.base import Rates, UpdateSettings
 from sb3_ext.backends.numpy_backend import NumpyActorCritic
-from sb3_ext.backends.parameters import FlatParameters, initialize, load_npz, save_npz, shapes
+from sb3_ext.backends.parameters import FlatParameters, initialize, shapes
 from sb3_ext.functional import noise
 from sb3_ext.functional.distributions import GaussianParams
 from sb3_ext.functional.losses import Coefficients, ppo_loss, ppo_rows
 from sb3_ext.functional.xp import namespace
+from sb3_ext.portable.npz import load_npz, save_npz
 from sb3_ext.testing import minibatch, parameters_of
 
 xp = namespace("numpy")
