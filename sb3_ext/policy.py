@@ -359,6 +359,8 @@ def make_policy(
     """
     where = (observation_space, action_space)
     if backend != "torch":
+        if extensions.bf16:
+            raise NeedsTorchError("extensions: bf16=True")
         policy = _our_policy(cls)(
             *where,
             lr_schedule,

@@ -29,6 +29,8 @@ class PPOExtensions:
             ``"state"``: from the state, through tanh into ``std_range``.
         std_range: (low, high) for ``std="state"``.
         mean: ``"linear"`` or ``"tanh"``: what a Gaussian's means pass through.
+        bf16: Torch only: the network's matrices are multiplied in bfloat16, where the device is
+            faster at it (CUDA from Ampere on); parameters, distributions and the loss stay float32.
     """
 
     value_learning_rate: float | str | Callable[[float], float] | None = None
@@ -40,6 +42,7 @@ class PPOExtensions:
     std: str = "free"
     std_range: tuple[float, float] | None = None
     mean: str = "linear"
+    bf16: bool = False
 
     def __post_init__(self) -> None:
         self._check_choice("advantage_normalization", (None, "minibatch", "rollout", "off"))

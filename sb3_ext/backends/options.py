@@ -201,6 +201,7 @@ def network_spec(
         std=extensions.std,
         std_range=extensions.std_range or (0.1, 1.0),
         mean=extensions.mean,
+        bf16=extensions.bf16,
         use_sde=use_sde,
         full_std=full_std,
         use_expln=use_expln,
@@ -261,6 +262,7 @@ def own_network_spec(
         std=extensions.std,
         std_range=extensions.std_range or (0.1, 1.0),
         mean=extensions.mean,
+        bf16=extensions.bf16,
         optimizer=optimizer,
         optimizer_kwargs=optimizer_options,
         network=network,
@@ -303,6 +305,7 @@ def custom_spec(
         std=extensions.std,
         std_range=extensions.std_range or (0.1, 1.0),
         mean=extensions.mean,
+        bf16=extensions.bf16,
         **{name: policy_kwargs[name] for name in known if name in policy_kwargs},
     )
     _check_extensions(spec, extensions)

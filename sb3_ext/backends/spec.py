@@ -51,6 +51,7 @@ class NetworkSpec:
         full_std: gSDE: one std per feature and action, not just per feature.
         use_expln: gSDE: ``exp`` below 0 and ``log1p + 1`` above in place of ``exp``.
         squash_output: gSDE: actions through tanh.
+        bf16: Torch: multiply matrices in bfloat16.
         optimizer: ``"adam"`` or ``"sgd"``.
         optimizer_kwargs: adam: ``eps``, ``betas``; sgd: ``momentum``.
         network: A network of the user's own, see :mod:`sb3_ext.backends.own_network`: what makes
@@ -78,6 +79,7 @@ class NetworkSpec:
     full_std: bool = True
     use_expln: bool = False
     squash_output: bool = False
+    bf16: bool = False
     optimizer: str = "adam"
     optimizer_kwargs: Mapping[str, Any] = field(default_factory=lambda: {"eps": 1e-5})
     network: Callable[..., Any] | str | None = None

@@ -70,6 +70,11 @@ class TorchActorCritic(AutogradActorCritic):
         self._asks_policy = not (is_ours(cls) or issubclass(cls, NetworkPolicy)) and any(
             getattr(cls, method) is not getattr(ActorCriticPolicy, method) for method in _WAYS
         )
+        if spec.bf16 and self._asks_policy:
+            raise ValueError(
+                f"extensions: bf16 can't go with {type(self.policy).__qualname__}, which computes its "
+                "log-probabilities itself: use torch.autocast in its methods"
+            )
         super().__init__(spec, self.parameters())
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -78,7 +83,7 @@ class TorchActorCritic(AutogradActorCritic):
 
     def _acts_in_numpy(self) -> bool:
         # A layer of one's own can't be foreseen: only what a spec describes is known to NumPy.
-        canonical = self.spec.is_canonical and not self._asks_policy
+        canonical = self.spec.is_canonical and not self._asks_policy and not self.spec.bf16
         return canonical and self.policy.device.type == "cpu" and super()._acts_in_numpy()
 
     @property
@@ -115,6 +120,14 @@ class TorchActorCritic(AutogradActorCritic):
         return self.tensor(obs)
 
     def _network(self, x: Any, actor_only: bool) -> Outputs:
+        if not self.spec.bf16:
+            return self._float32_network(x, actor_only)
+        with torch.autocast(self.policy.device.type, torch.bfloat16):
+            found = self._float32_network(x, actor_only)
+        # Distributions and the loss need more digits than matrices do.
+        return Outputs(*(None if part is None else part.float() for part in found))
+
+    def _float32_network(self, x: Any, actor_only: bool) -> Outputs:
         policy = self.policy
         if self.spec.network is not None:
             return policy.outputs(x)
