@@ -21,6 +21,7 @@ __all__ = [
     "our_buffer",
     "rows_of",
     "rows_of_samples",
+    "samples_of",
     "stack",
     "truncated",
 ]
@@ -173,27 +174,11 @@ class RolloutBuffer:
 
     def get(self, batch_size: int | None = None) -> Iterator[Any]:
         """Minibatches in random order, as SB3's named tuples of tensors."""
-        import torch
-        from stable_baselines3.common.type_aliases import (
-            DictRolloutBufferSamples,
-            RolloutBufferSamples,
-        )
-
         rows = rows_of(self)
         order = np.random.permutation(rows.n_rows)  # noqa: NPY002 (SB3's generator)
         size = batch_size or rows.n_rows
-        samples = DictRolloutBufferSamples if isinstance(rows.obs, dict) else RolloutBufferSamples
         for start in range(0, rows.n_rows, size):
-            part = rows.take(order[start : start + size])
-            obs = part.obs
-            tensors: Any = (
-                {key: torch.as_tensor(x) for key, x in obs.items()}
-                if isinstance(obs, dict)
-                else torch.as_tensor(obs)
-            )
-            actions = part.actions.reshape(part.n_rows, -1).astype(np.float32)
-            columns = (part.old_values, part.old_log_prob, part.advantages, part.returns)
-            yield samples(tensors, torch.as_tensor(actions), *map(torch.as_tensor, columns))
+            yield samples_of(rows.take(order[start : start + size]))
 
 
 def _shape(space: spaces.Space) -> tuple[int, ...]:
@@ -241,6 +226,26 @@ def rows_of_samples(samples: Any, action_space: spaces.Space) -> Batch:
         as_network_actions(samples.actions.cpu().numpy(), action_space),
         *(column.cpu().numpy() for column in columns),
     )
+
+
+def samples_of(rows: Batch) -> Any:
+    """Rows as SB3's named tuple of CPU tensors: what :func:`rows_of_samples` reads."""
+    import torch
+    from stable_baselines3.common.type_aliases import (
+        DictRolloutBufferSamples,
+        RolloutBufferSamples,
+    )
+
+    obs: Any = rows.obs
+    tensors: Any = (
+        {key: torch.as_tensor(x) for key, x in obs.items()}
+        if isinstance(obs, dict)
+        else torch.as_tensor(obs)
+    )
+    samples: Any = DictRolloutBufferSamples if isinstance(obs, dict) else RolloutBufferSamples
+    actions = rows.actions.reshape(rows.n_rows, -1).astype(np.float32)
+    columns = (rows.old_values, rows.old_log_prob, rows.advantages, rows.returns)
+    return samples(tensors, torch.as_tensor(actions), *map(torch.as_tensor, columns))
 
 
 def as_network_actions(actions: NDArray, space: spaces.Space) -> NDArray:
