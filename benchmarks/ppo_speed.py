@@ -1,16 +1,21 @@
-"""Training speed of our PPO beside stable-baselines3's, on SimpleAim-v0, in one run.
+"""Training speed of our PPO beside SB3's and other peers', on SimpleAim-v0, in one run.
 
-    python benchmarks/ppo_speed.py [--backends numpy torch jax mlx] [--peers sbx]
-                                   [--rounds 5] [--clock wall|cpu] [--settings 1 8 64]
+    python benchmarks/ppo_speed.py [--backends numpy torch jax mlx] [--peers sbx pure_jax]
+                                   [--envs vector dummy jitted] [--settings 1 8 64] [--rounds 5]
+                                   [--clock wall|cpu] [--returns]
 
-One thread each; the contestants take turns and each figure is the median of the rounds. Everyone
-runs as a user would: SB3 (and SBX, if it is asked for and installed) on ``make_vec_env``
-(DummyVecEnv), ours on ``gym.make_vec``; "same env" is ours on SB3's DummyVecEnv. Ratios are taken
-per round and their median is shown, because a disturbance hits neighbors alike. ``--clock cpu``
-counts this process's CPU time, for a machine that others use too. Compiling isn't counted: the
-column "first" tells the seconds of the first rollout and update, on the wall clock.
+One thread and one core each, the same hyperparameters and network (64x64 tanh); the contestants
+take turns and each figure is the median of the rounds. Ratios are taken round by round before
+their median, because a disturbance hits neighbors alike. ``--clock cpu`` counts this process's CPU
+time, for a machine that others use too. Compiling isn't counted: its column is what the first
+rollout and update took longer than a later one, with no compiled program kept on disk.
 
-The second table says where our time goes, and what sgemm alone would take of a minibatch.
+The world comes in three forms, see contestants.py: vectorized, as SB3's DummyVecEnv of single envs,
+and as a part of the training program where there is one. The ratios are to SB3 on the first two; a
+DummyVecEnv is what its user has by default.
+
+The second table says where the time goes. ``--returns`` instead trains each contestant with the
+world's entry in hyperparams/ppo.yml and evaluates it on 100 episodes.
 """
 
 # ruff: noqa: E402 (the threads are set before NumPy is loaded)
@@ -19,131 +24,229 @@ import os
 
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
-if hasattr(os, "sched_setaffinity"):  # XLA has threads of its own: they share one core too
+if hasattr(os, "sched_setaffinity"):  # XLA's pool has a thread for each core that it may use
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 
 import argparse
-import importlib
-import itertools
 import operator
 import statistics
 import time
 from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import gymnasium as gym
 import numpy as np
-import stable_baselines3
 import torch
-from stable_baselines3.common.env_util import make_vec_env
+from contestants import ENV_FORMS, PEERS, Contestant, contestants, make_env, zoo_entry
+from stable_baselines3.common.evaluation import evaluate_policy
 
-import envs  # noqa: F401 (registers SimpleAim-v0)
 from sb3_ext import PPO
 from sb3_ext.backends import BACKENDS
-from sb3_ext.vec_env import GymnasiumVecEnv
 
-ENV = "SimpleAim-v0"
 SETTINGS = {1: (2048, 64), 8: (256, 64), 64: (256, 512)}  # n_envs: (n_steps, batch_size)
+Clock = Callable[[], float]
 
 
-def vector_env(n_envs: int) -> GymnasiumVecEnv:
-    """The world's own vector env."""
-    return GymnasiumVecEnv(gym.make_vec(ENV, num_envs=n_envs))
+def settings_for(n_envs: int) -> dict[str, Any]:
+    """Hyperparameters of a setting; the others are SB3's defaults."""
+    n_steps, batch_size = SETTINGS[n_envs]
+    return {"n_envs": n_envs, "n_steps": n_steps, "batch_size": batch_size}
 
 
-Contestant = tuple[Callable, Callable]  # (algorithm, env builder)
-
-
-def contestants(n_envs: int, backends: list[str], peers: list[str]) -> dict[str, Contestant]:
-    """Everybody by name, SB3 first."""
-    result: dict[str, Contestant] = {
-        "SB3": (stable_baselines3.PPO, partial(make_vec_env, ENV, n_envs))
-    }
-    for peer in peers:
-        algorithm = importlib.import_module(peer).PPO
-        result[peer] = (algorithm, partial(make_vec_env, ENV, n_envs))
-    for backend in backends:
-        ours = partial(PPO, backend=backend)
-        result[backend] = (ours, partial(vector_env, n_envs))
-        result[f"{backend}, same env"] = (ours, partial(make_vec_env, ENV, n_envs))
-    return result
+# Speed
 
 
 class Speeds(NamedTuple):
     """Of one contestant."""
 
+    who: Contestant
     first: float  # seconds of the first rollout and update
     rounds: list[float]  # env steps per second
 
+    @property
+    def median(self) -> float:
+        """Env steps per second."""
+        return statistics.median(self.rounds)
+
+    def ratio(self, other: "Speeds") -> float:
+        """How many times as fast as another one, round by round."""
+        return statistics.median(map(operator.truediv, self.rounds, other.rounds))
+
 
 def measure(
-    n_envs: int, everybody: dict[str, Contestant], rounds: int, clock: Callable[[], float]
-) -> dict[str, Speeds]:
-    """Let the contestants take turns."""
-    n_steps, batch_size = SETTINGS[n_envs]
-    n = n_steps * n_envs
-    models, speeds = {}, {}
-    for name, (algorithm, build) in everybody.items():
-        model = algorithm(
-            "MlpPolicy", build(), n_steps=n_steps, batch_size=batch_size, seed=0, device="cpu"
-        )
-        start = time.perf_counter()
-        model.learn(n)  # warms up
-        models[name] = model
-        speeds[name] = Speeds(time.perf_counter() - start, [])
-    for _ in range(rounds):
-        for name, model in models.items():
-            start = clock()
-            model.learn(2 * n)
-            speeds[name].rounds.append(2 * n / (clock() - start))
-    return speeds
-
-
-def shares(n_envs: int, backend: str, clock: Callable[[], float]) -> dict[str, float]:
-    """Microseconds per env step of our acting, env, advantages and update, least of 5."""
-    n_steps, batch_size = SETTINGS[n_envs]
-    model = PPO(
-        "MlpPolicy",
-        vector_env(n_envs),
-        n_steps=n_steps,
-        batch_size=batch_size,
-        seed=0,
-        backend=backend,
-    )
-    model.learn(n_steps * n_envs)
-    n = n_steps * n_envs
-    spent = {"env": 0.0, "gae": 0.0, "update": 0.0, "all": 0.0}
-
-    def timed(name: str, function: Callable) -> Callable:
-        def wrapper(*args):
-            start = clock()
-            result = function(*args)
-            spent[name] += clock() - start
-            return result
-
-        return wrapper
-
-    model.env.step = timed("env", model.env.step)  # type: ignore[method-assign, union-attr]
-    buffer = model.rollout_buffer
-    buffer.compute_returns_and_advantage = timed("gae", buffer.compute_returns_and_advantage)  # type: ignore[method-assign]
-    model.train = timed("update", model.train)  # type: ignore[method-assign]
-    results = []
-    for _ in range(5):
-        spent |= dict.fromkeys(spent, 0.0)
+    n_envs: int, everybody: list[Contestant], rounds: int, clock: Clock
+) -> tuple[list[Speeds], int]:
+    """Let the contestants take turns; also returns the env steps of a rollout."""
+    settings = settings_for(n_envs)
+    n = settings["n_steps"] * n_envs
+    models, speeds = [], []
+    for who in everybody:
+        model = who.build(settings)
         start = clock()
         model.learn(n)
-        spent["all"] = clock() - start
-        results.append({name: seconds / n * 1e6 for name, seconds in spent.items()})
-    best = min(results, key=lambda result: result["all"])
-    best["acting"] = best["all"] - best["env"] - best["gae"] - best["update"]
-    best["minibatch"] = best["update"] / model.n_epochs * batch_size
-    best["gemm"] = gemm_microseconds(batch_size, clock)
-    return best
+        models.append(model)
+        speeds.append(Speeds(who, clock() - start, []))
+    for _ in range(rounds):
+        for model, found in zip(models, speeds, strict=True):
+            start = clock()
+            model.learn(2 * n)
+            found.rounds.append(2 * n / (clock() - start))
+    return speeds, n
 
 
-def gemm_microseconds(batch_size: int, clock: Callable[[], float]) -> float:
+def print_speeds(everybody: list[Contestant], args: argparse.Namespace, clock: Clock) -> None:
+    """The table, and a line for each setting about the best of ours."""
+    print(f"env steps per second ({args.clock} clock, medians of {args.rounds})")
+    ratios_to = "SB3, vector | SB3, dummy"
+    print(f"| n_envs, n_steps, batch | who | env | env steps/s | {ratios_to} | compiling |")
+    print("|---|---|---|---|---|---|---|")
+    verdicts = []
+    for n_envs in args.settings:
+        speeds, n = measure(n_envs, everybody, args.rounds, clock)
+        label = ", ".join(map(str, settings_for(n_envs).values()))
+        sb3 = {found.who.env: found for found in speeds if found.who.name == "SB3"}
+        for found in speeds:
+            ratios = [
+                f"{found.ratio(sb3[form]):.1f}x" if form in sb3 else ""
+                for form in ("vector", "dummy")
+            ]
+            compiling = max(0.0, found.first - n / found.median)
+            print(
+                f"| {label} | {found.who.name} | {found.who.env} | {found.median:,.0f} "
+                f"| {' | '.join(ratios)} | {compiling:.1f} s |",
+                flush=True,
+            )
+        verdicts.append(f"{label}: {verdict(speeds, sb3)}")
+    print("\n" + "\n".join(verdicts))
+
+
+def verdict(speeds: list[Speeds], sb3: dict[str, Speeds]) -> str:
+    """The fastest of ours beside SB3 and beside the fastest peer."""
+    ours = max((s for s in speeds if s.who.is_ours), key=lambda s: s.median, default=None)
+    if ours is None:
+        return "none of ours took part"
+    others = [s for s in speeds if not s.who.is_ours and s.who.name != "SB3"]
+    parts = [f"{ours.ratio(found):.1f}x SB3 ({form})" for form, found in sb3.items()]
+    for peer in sorted(others, key=lambda s: s.median, reverse=True):
+        parts.append(f"{ours.ratio(peer):.2f}x {peer.who.name} ({peer.who.env})")
+    return f"the best of ours is {ours.who.name} ({ours.who.env}): " + ", ".join(parts)
+
+
+# Where the time goes
+
+
+class Parts:
+    """Microseconds per env step of a model's parts, for each round."""
+
+    def __init__(self, n_envs: int, clock: Clock) -> None:
+        self.settings = settings_for(n_envs)
+        self.n = self.settings["n_steps"] * n_envs
+        self.clock = clock
+        self.rounds: list[dict[str, float]] = []
+
+    def best(self) -> dict[str, float]:
+        """The round that took least."""
+        found = min(self.rounds, key=lambda parts: sum(parts.values()))
+        found["minibatch"] = found["update"] / 10 * self.settings["batch_size"]
+        return found
+
+
+class OurParts(Parts):
+    """Of one of our backends, on the vector env."""
+
+    def __init__(self, n_envs: int, clock: Clock, backend: str) -> None:
+        super().__init__(n_envs, clock)
+        sizes = {key: self.settings[key] for key in ("n_steps", "batch_size")}
+        env = make_env("vector", n_envs)
+        self.model = model = PPO("MlpPolicy", env, seed=0, backend=backend, **sizes)
+        model.learn(self.n)
+        self.spent = dict.fromkeys(("env", "gae", "update"), 0.0)
+        buffer = model.rollout_buffer
+        self._time("env", model.env, "step")
+        self._time("gae", buffer, "compute_returns_and_advantage")
+        self._time("update", model, "train")
+
+    def _time(self, part: str, owner: Any, name: str) -> None:
+        function = getattr(owner, name)
+
+        def wrapper(*args: Any) -> Any:
+            start = self.clock()
+            result = function(*args)
+            self.spent[part] += self.clock() - start
+            return result
+
+        setattr(owner, name, wrapper)
+
+    def take_turn(self) -> None:
+        """One rollout and update."""
+        self.spent.update(dict.fromkeys(self.spent, 0.0))
+        start = self.clock()
+        self.model.learn(self.n)
+        acting = self.clock() - start - sum(self.spent.values())
+        parts = {"acting": acting, **self.spent}
+        self.rounds.append({part: seconds / self.n * 1e6 for part, seconds in parts.items()})
+
+
+class PureParts(Parts):
+    """Of pure_jax: its three stages, each as a program of its own. Acting includes the env."""
+
+    def __init__(self, n_envs: int, clock: Clock) -> None:
+        import jax
+        from peers.pure_jax import PurePPO, settings_of
+
+        super().__init__(n_envs, clock)
+        model = PurePPO("SimpleAim-v0", settings_of(self.settings))
+        key, run = jax.random.key(1), model.run
+        network = model.unravel(run.parameters)
+        collect, judge, improve = map(jax.jit, (model.collect, model.judge, model.improve))
+        run, transitions = collect(run, key)
+        batch = judge(network, transitions)
+        self.stages = {
+            "acting": lambda: jax.block_until_ready(collect(run, key)),
+            "gae": lambda: jax.block_until_ready(judge(network, transitions)),
+            "update": lambda: jax.block_until_ready(improve(run, batch, 3e-4, key)),
+        }
+        for stage in self.stages.values():
+            stage()
+
+    def take_turn(self) -> None:
+        """Each stage once."""
+        parts = {"env": 0.0}
+        for name, stage in self.stages.items():
+            start = self.clock()
+            stage()
+            parts[name] = (self.clock() - start) / self.n * 1e6
+        self.rounds.append(parts)
+
+
+def print_parts(args: argparse.Namespace, clock: Clock) -> None:
+    """The second table: of the rounds the one that took least."""
+    print("\nmicroseconds per env step, and per minibatch")
+    print("| n_envs | who | acting | env | GAE | update | minibatch | its sgemm alone |")
+    print("|---|---|---|---|---|---|---|---|")
+    for n_envs in args.settings:
+        everybody: dict[str, Any] = {name: OurParts(n_envs, clock, name) for name in args.backends}
+        if "pure_jax" in args.peers:
+            everybody["pure_jax"] = PureParts(n_envs, clock)
+        for _ in range(args.rounds):
+            for parts in everybody.values():
+                parts.take_turn()
+        sgemm = gemm_microseconds(SETTINGS[n_envs][1], clock)
+        for name, parts in everybody.items():
+            best = parts.best()
+            total = sum(best.values()) - best["minibatch"]
+            shares = " | ".join(
+                f"{best[part]:.1f} ({best[part] / total:.0%})"
+                for part in ("acting", "env", "gae", "update")
+            )
+            print(
+                f"| {n_envs} | {name} | {shares} | {best['minibatch']:.0f} | {sgemm:.0f} |",
+                flush=True,
+            )
+
+
+def gemm_microseconds(batch_size: int, clock: Clock) -> float:
     """The matrix products alone of one minibatch, 64x64 towers for actor and critic.
 
     Forward, weights' derivative and inputs' derivative (the first layer's input needs none).
@@ -171,47 +274,48 @@ def gemm_microseconds(batch_size: int, clock: Callable[[], float]) -> float:
     )
 
 
+# What is learned
+
+
+def print_returns(everybody: list[Contestant], clock: Clock) -> None:
+    """Each one trained with the world's entry, then played without noise."""
+    settings, n_timesteps = zoo_entry()
+    print(f"{n_timesteps:,} steps with {settings}")
+    print("| who | env | training, compiling included | return, 100 episodes |")
+    print("|---|---|---|---|")
+    for who in everybody:
+        model = who.build(settings)
+        start = clock()
+        model.learn(n_timesteps)
+        seconds = clock() - start
+        env = make_env("dummy", 10)
+        env.seed(1000)
+        mean, deviation = evaluate_policy(model, env, n_eval_episodes=100)
+        print(
+            f"| {who.name} | {who.env} | {seconds:.1f} s | {mean:.2f} ± {deviation:.2f} |",
+            flush=True,
+        )
+
+
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backends", nargs="*", choices=BACKENDS, default=["numpy"])
-    parser.add_argument("--peers", nargs="*", default=[])
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=[])
+    parser.add_argument("--envs", nargs="+", choices=ENV_FORMS, default=list(ENV_FORMS))
+    parser.add_argument("--settings", type=int, nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
-    parser.add_argument("--settings", type=int, nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--returns", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
     clock = time.perf_counter if args.clock == "wall" else time.process_time
-
-    print(f"env steps per second ({args.clock} clock, medians of {args.rounds})")
-    print("| n_envs, n_steps, batch | who | env steps/s | times SB3 | first |")
-    print("|---|---|---|---|---|")
-    for n_envs in args.settings:
-        everybody = contestants(n_envs, args.backends, args.peers)
-        speeds = measure(n_envs, everybody, args.rounds, clock)
-        n_steps, batch_size = SETTINGS[n_envs]
-        theirs = speeds["SB3"].rounds
-        for name, found in speeds.items():
-            ratio = statistics.median(map(operator.truediv, found.rounds, theirs))
-            print(
-                f"| {n_envs}, {n_steps}, {batch_size} | {name} "
-                f"| {statistics.median(found.rounds):,.0f} | {ratio:.1f}x | {found.first:.1f} s |",
-                flush=True,
-            )
-
-    print("\nmicroseconds per env step, and per minibatch")
-    print("| n_envs | backend | acting | env | GAE | update | minibatch | its sgemm alone |")
-    print("|---|---|---|---|---|---|---|---|")
-    for n_envs, backend in itertools.product(args.settings, args.backends):
-        part = shares(n_envs, backend, clock)
-        per_step = " | ".join(
-            f"{part[name]:.1f} ({part[name] / part['all']:.0%})"
-            for name in ("acting", "env", "gae", "update")
-        )
-        print(
-            f"| {n_envs} | {backend} | {per_step} | {part['minibatch']:.0f} | {part['gemm']:.0f} |",
-            flush=True,
-        )
+    everybody = contestants(args.backends, args.peers, args.envs)
+    if args.returns:
+        print_returns(everybody, clock)
+        return
+    print_speeds(everybody, args, clock)
+    print_parts(args, clock)
 
 
 if __name__ == "__main__":

@@ -35,9 +35,9 @@ def draw_curve(folder: str | os.PathLike[str], title: str = "") -> Path | None:
     FigureCanvasAgg(figure)  # a picture without pyplot, which would look for a display
     axes = figure.add_subplot()
     if len(steps):
-        window = int(np.clip(len(steps) // 50, 1, 500))
+        window = smoothing_window(len(steps))
         axes.plot(steps, returns, ".", color="tab:blue", alpha=0.25, markersize=2, rasterized=True)
-        mean = pd.Series(returns).rolling(window, min_periods=1, center=True).mean()
+        mean = smoothed(returns, window)
         axes.plot(steps, mean, color="tab:blue", label=f"training (mean of {window} episodes)")
     if evaluations is not None:
         at, results = evaluations
@@ -52,6 +52,22 @@ def draw_curve(folder: str | os.PathLike[str], title: str = "") -> Path | None:
     figure.savefig(picture, format="png")
     save_atomically(path, lambda file: file.write(picture.getvalue()))
     return path
+
+
+def smoothing_window(n_episodes: int) -> int:
+    """How many episodes a curve's points are the mean of: a fiftieth of all, at most 500."""
+    return int(np.clip(n_episodes // 50, 1, 500))
+
+
+def smoothed(values: np.ndarray, window: int | None = None) -> np.ndarray:
+    """Means of as many neighbors, fewer at both ends.
+
+    Args:
+        values: In order of time, ``[n]``.
+        window: Of how many; by default :func:`smoothing_window`.
+    """
+    window = window or smoothing_window(len(values))
+    return pd.Series(values).rolling(window, min_periods=1, center=True).mean().to_numpy()
 
 
 def read_episodes(path: Path) -> tuple[np.ndarray, np.ndarray]:

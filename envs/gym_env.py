@@ -162,6 +162,32 @@ class WorldEnv(gym.Env):
             {"reward_terms": dict(sums)},
         )
 
+    def snapshot(self) -> dict[str, Any]:
+        """The episode under way and the places in the streams of noise, for :meth:`restore`.
+
+        Raises:
+            gymnasium.error.ResetNeeded: There was no reset yet.
+        """
+        if self._state is None:
+            raise ResetNeeded("call reset() before snapshot()")
+        return {
+            "state": copy.deepcopy(self._state),
+            "elapsed": self._elapsed,
+            "return": self._return,
+            "sums": dict(self._sums),
+            "reset_noise": self._reset_noise.places(),
+            "step_noise": self._step_noise.places(),
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Goes on exactly where :meth:`snapshot` was taken, in this process or in another."""
+        self._state = copy.deepcopy(snapshot["state"])
+        self._elapsed, self._return = snapshot["elapsed"], snapshot["return"]
+        self._sums = dict(snapshot["sums"])
+        self._reset_noise.place(snapshot["reset_noise"])
+        self._step_noise.place(snapshot["step_noise"])
+        self._seeded = True
+
     def render(self) -> NDArray[np.uint8] | None:
         """The picture `[height, width, 3]` under "rgb_array"; shows it under "human".
 

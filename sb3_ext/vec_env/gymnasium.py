@@ -226,6 +226,31 @@ class GymnasiumVecEnv(VecEnv):
         self._returns[i] = 0.0
         self._lengths[i] = 0
 
+    # Going on elsewhere
+
+    def snapshot(self) -> dict[str, Any] | None:
+        """All rows' episodes under way, or None if the vector env can't tell them.
+
+        One that can has ``snapshot()`` and ``restore(snapshot)``, and no wrapper around it.
+        """
+        if self._base is not self.vector_env or not hasattr(self._base, "snapshot"):
+            return None
+        return {
+            "vector_env": self._base.snapshot(),
+            "returns": self._returns.copy(),
+            "lengths": self._lengths.copy(),
+            "late_dones": self._late_dones.copy(),
+            "late_ends": deepcopy(self._late_ends),
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Go on within the episodes of :meth:`snapshot`, in this process or in another."""
+        base: Any = self._base
+        base.restore(snapshot["vector_env"])
+        self._returns, self._lengths = snapshot["returns"].copy(), snapshot["lengths"].copy()
+        self._late_dones = snapshot["late_dones"].copy()
+        self._late_ends = deepcopy(snapshot["late_ends"])
+
     # Autoreset
 
     def _autoreset_mode(self) -> AutoresetMode:

@@ -12,8 +12,11 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_ext.portable.model_file import is_model_file
+from sb3_ext.portable.onnx_model import OnnxModel
 from sb3_ext.zoo.errors import ZooError, reason
 from sb3_ext.zoo.hyperparams import Settings
+from sb3_ext.zoo.model_files import ONNX, own_ppo, read_model_file, told
 
 
 def make_agent(
@@ -55,6 +58,28 @@ def make_agent(
         raise ZooError(f"{what}: {reason(error)}") from error
 
 
+def load_to_go_on(
+    algorithm: type[Any], path: Path, env: VecEnv, args: argparse.Namespace
+) -> BaseAlgorithm:
+    """Loads a model to train on as if nothing had come between.
+
+    Args:
+        algorithm: Its class.
+        path: The ``.zip``; it says everything about the agent.
+        env: The training env.
+        args: The command line: device and verbosity.
+
+    Raises:
+        ZooError: If the file does not fit the algorithm or the env.
+    """
+    options: dict[str, Any] = {"device": args.device, "verbose": max(0, args.verbose - 1)}
+    try:
+        # Without a reset: the episodes under way go on.
+        return algorithm.load(path, env=env, force_reset=False, **options)
+    except Exception as error:  # a damaged pickle may fail in any way
+        raise ZooError(f"--resume: {path}: {reason(error)}") from error
+
+
 def _load_replay_buffer(model: BaseAlgorithm, pretrained: Path, truncate: bool) -> None:
     path = pretrained.parent / "replay_buffer.pkl"
     if path.is_file() and hasattr(model, "load_replay_buffer"):
@@ -79,17 +104,36 @@ def action_noise(settings: Settings, env: VecEnv) -> Any:
     return classes[kind.strip()](np.zeros(size), settings.noise_std * np.ones(size))
 
 
-def load_for_playing(algorithm: type[Any], path: Path, device: str = "auto") -> BaseAlgorithm:
+def load_for_playing(
+    algorithm: type[Any],
+    path: Path,
+    device: str = "auto",
+    env: VecEnv | None = None,
+    hints: dict[str, Any] | None = None,
+) -> Any:
     """Loads a model to act, not to train.
 
     Args:
         algorithm: Its class.
-        path: The ``.zip``.
+        path: The ``.zip``, ``.safetensors``, ``.npz`` or ``.onnx``.
         device: As SB3 has it.
+        env: What it will play on; an ``.npz`` of parameters alone tells no spaces.
+        hints: ``policy_kwargs`` and ``extensions`` for what such a file doesn't tell.
+
+    Returns:
+        Something with ``predict``, ``observation_space`` and ``action_space``.
 
     Raises:
         ZooError: If the file is no model of this algorithm.
     """
+    if path.suffix == ONNX:
+        with told():
+            return OnnxModel.read(path)
+    if is_model_file(path):
+        content = read_model_file(path)
+        more = {"env": env, **(hints or {})} if content.description is None else {}
+        with told(str(path)):
+            return content.build(own_ppo(algorithm, path), device=device, **more)
     # Schedules are not needed to act, and pickled ones may stem from another Python.
     stubs: dict[str, Any] = {"learning_rate": 0.0, "lr_schedule": _zero, "clip_range": _zero}
     # No replay buffer is needed either; memory is not optimized for one.

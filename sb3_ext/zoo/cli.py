@@ -9,6 +9,7 @@ from importlib import import_module
 
 from sb3_ext.zoo.commands import SUMMARIES
 from sb3_ext.zoo.errors import RunError, ZooError, nearest, reason
+from sb3_ext.zoo.flags import OPTIMIZE_FLAGS
 from sb3_ext.zoo.streams import patient_output
 
 # A missing one means a Python without our installation, not a fault of ours.
@@ -34,6 +35,9 @@ def _run(arguments: list[str]) -> int:
     command = "train"
     if arguments and not arguments[0].startswith("-"):
         command = arguments.pop(0)
+    if command == "train" and not set(arguments).isdisjoint(OPTIMIZE_FLAGS):
+        command = "tune"
+        arguments = [argument for argument in arguments if argument not in OPTIMIZE_FLAGS]
     if command not in SUMMARIES:
         print(
             f"zoo.py: error: unknown command {command!r}{nearest(command, SUMMARIES)}"

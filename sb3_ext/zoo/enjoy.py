@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import check_for_correct_spaces, set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 from tqdm import tqdm
@@ -17,9 +16,10 @@ from sb3_ext.vec_env.episode_log import EpisodeLog
 from sb3_ext.zoo import registry, runs
 from sb3_ext.zoo.agents import load_for_playing
 from sb3_ext.zoo.errors import ZooError
-from sb3_ext.zoo.experiment import chosen_seed, is_judged_deterministically
 from sb3_ext.zoo.hyperparams import Entry, Settings, resolve
 from sb3_ext.zoo.make_env import EnvBuilder, choose_form
+from sb3_ext.zoo.model_files import ONNX, leaves_open
+from sb3_ext.zoo.preparation import chosen_seed, is_judged_deterministically
 from sb3_ext.zoo.video import has_display, video_file
 from sb3_ext.zoo.yaml_files import ForeignLoader, read_mapping
 
@@ -32,6 +32,8 @@ def enjoy(args: argparse.Namespace) -> int:
     """
     if args.n_timesteps < 1 or args.n_envs < 1:
         raise ZooError("-n/--n-timesteps and --n-envs must be at least 1")
+    if args.stochastic and str(args.model).endswith(ONNX):
+        raise ZooError("--stochastic: an .onnx file holds the most likely action alone")
     registry.import_packages(args.gym_packages)
     spec = registry.find_env(args.env)
     algorithm = registry.load_algorithm(args.algo)
@@ -51,7 +53,7 @@ def enjoy(args: argparse.Namespace) -> int:
     builder = EnvBuilder(spec, settings, form, env_kwargs | (args.env_kwargs or {}))
     env = builder.evaluation(args.n_envs, seed, normalizer=normalizer, render_mode=mode)
     try:
-        model = load_for_playing(algorithm, path, args.device)
+        model = load_for_playing(algorithm, path, args.device, env, hints(args, settings, path))
         try:
             check_for_correct_spaces(env, model.observation_space, model.action_space)
         except ValueError as error:
@@ -62,9 +64,10 @@ def enjoy(args: argparse.Namespace) -> int:
             _log_rewards(env, Path(args.reward_log))
         if args.verbose > 0:
             drawn = f", seed {seed}" if args.seed < 0 else ""
-            print(f"playing {path}{f' with {normalizer}' if normalizer else ''}{drawn}")
+            beside = f" with {normalizer}" if normalizer not in (None, path) else ""
+            print(f"playing {path}{beside}{drawn}")
         deterministic = not args.stochastic and (
-            args.deterministic or is_judged_deterministically(spec)
+            args.deterministic or path.suffix == ONNX or is_judged_deterministically(spec)
         )
         returns, lengths = play(model, env, args, deterministic, video)
     finally:
@@ -140,11 +143,16 @@ def training_settings(
 def normalizer_for(model: Path, settings: Settings) -> Path | None:
     """The normalizer that a model was trained with, or None if it was trained without.
 
+    In an ``.onnx`` it is part of the graph: then the world isn't to be normalized.
+
     Raises:
         ZooError: If it was trained with one that is not there.
     """
+    if model.suffix == ONNX:
+        settings.normalize = None
+        return None
     found = runs.normalizer_of(model)
-    if found is not None and settings.normalize is None:
+    if found is not None and found != model and settings.normalize is None:
         print(f"its config names no normalizer, but one lies beside it: using {found}")
     elif found is None and settings.normalize is not None:
         raise ZooError(
@@ -154,8 +162,18 @@ def normalizer_for(model: Path, settings: Settings) -> Path | None:
     return found
 
 
+def hints(args: argparse.Namespace, settings: Settings, path: Path) -> dict[str, Any]:
+    """What a bare ``.npz`` leaves open, from the command line or the config beside it."""
+    if not leaves_open(path, args.policy_kwargs):
+        return {}
+    kwargs = {**(settings.algorithm.get("policy_kwargs") or {}), **(args.policy_kwargs or {})}
+    if "activation_fn" not in kwargs:
+        print(f"{path} does not tell its activation: taking tanh (--policy-kwargs activation_fn:X)")
+    return {"policy_kwargs": kwargs, "extensions": settings.algorithm.get("extensions")}
+
+
 def play(
-    model: BaseAlgorithm,
+    model: Any,
     env: VecEnv,
     args: argparse.Namespace,
     deterministic: bool,

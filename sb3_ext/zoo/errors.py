@@ -5,6 +5,7 @@ from difflib import SequenceMatcher, get_close_matches
 
 # Messages of other packages may hold whole tensors.
 LONGEST_REASON = 400
+LONGEST_MESSAGE = 900  # a file's value, shown in it, may be of any size
 
 
 class ZooError(Exception):
@@ -14,7 +15,8 @@ class ZooError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        line = " ".join(message.split())
+        super().__init__(line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE]} ...")
 
 
 class RunError(ZooError):

@@ -45,9 +45,6 @@ class Score:
             f"{name}_mean_return_ci95": self.ci95,
         }
 
-    def __str__(self) -> str:
-        return f"{self.mean:.2f} ± {self.std:.2f} over {len(self.returns)} episodes"
-
 
 def evaluate(
     model: BaseAlgorithm, env: VecEnv, n_episodes: int, deterministic: bool = True

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import os
 import platform
+import sys
 from importlib import metadata
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 import sb3_ext
 
 PACKAGES = ("stable-baselines3", "sb3-contrib", "gymnasium", "numpy", "torch", "mujoco")
+# These count where they are in use.
+FRAMEWORKS = ("jax", "jaxlib", "equinox", "optax", "mlx")
 
 
 def parameters_hash(model: BaseAlgorithm) -> str:
@@ -38,7 +46,48 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "platform": platform.platform(),
     }
-    for package in PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[package] = metadata.version(package)
+    for package in (*PACKAGES, *(name for name in FRAMEWORKS if name in sys.modules)):
+        version = _version(package)
+        if version:
+            found[package] = version
     return found
+
+
+@functools.cache
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def machine() -> dict[str, str]:
+    """What else the last bits of a run depend on: the processor, and who computes how on it."""
+    device = "none"
+    if torch.cuda.is_initialized():
+        device = torch.cuda.get_device_name()
+    return {
+        "cpu": cpu_name(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "blas": _blas(),
+        "blas threads": os.environ.get("OPENBLAS_NUM_THREADS", "all"),
+        "torch threads": str(torch.get_num_threads()),
+        "gpu": device,
+    }
+
+
+@functools.cache
+def cpu_name() -> str:
+    """The processor's model, such as ``AMD EPYC 7B13``."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+@functools.cache
+def _blas() -> str:
+    found: Any = np.show_config(mode="dicts")
+    blas = found["Build Dependencies"]["blas"]
+    return f"{blas['name']} {blas['version']}"

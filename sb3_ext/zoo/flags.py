@@ -14,8 +14,20 @@ from sb3_ext.zoo.errors import ZooError, nearest
 from sb3_ext.zoo.literals import read_literal
 from sb3_ext.zoo.registry import algorithm_names
 
-# RL Zoo's flags for tuning: named here so that the refusal can say what they would be.
-TUNING_FLAGS = ("-optimize", "--optimize-hyperparameters")
+# RL Zoo tunes with train's flags and one of these: `zoo.py tune` is meant.
+OPTIMIZE_FLAGS = ("-optimize", "--optimize-hyperparameters")
+# RL Zoo's other flags for that, which train alone would ignore.
+TUNING_FLAGS = (
+    "--n-trials",
+    "--max-total-trials",
+    "--n-jobs",
+    "--sampler",
+    "--pruner",
+    "--n-startup-trials",
+    "--n-evaluations",
+    "--optimization-log-path",
+    "--no-optim-plots",
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,7 +47,7 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             first = unknown[0].partition("=")[0]
             if first in TUNING_FLAGS:
-                self.error(f"{first}: hyperparameter optimization is not part of this version")
+                self.error(f"{first} is a flag of `zoo.py tune`")
             flags = [flag for action in self._actions for flag in action.option_strings]
             self.error(f"unknown argument {first!r}{nearest(first, flags)}")
         return args
@@ -92,17 +104,18 @@ def limit_blas_threads(requested: int) -> None:
         os.environ.setdefault(name, threads)
 
 
-def add_common(parser: Parser) -> None:
+def add_common(parser: Parser, *, needs_env: bool = True, takes_algo: bool = True) -> None:
     """Adds the flags of every command that makes a world."""
     add = parser.add_argument
-    add(
-        "--algo",
-        default="ppo",
-        type=algorithm,
-        metavar="NAME",
-        help=f"the algorithm: {', '.join(algorithm_names())} (default: ppo)",
-    )
-    add("--env", required=True, metavar="ID", help="the world, e.g. SimpleAim-v0")
+    if takes_algo:
+        add(
+            "--algo",
+            default="ppo",
+            type=algorithm,
+            metavar="NAME",
+            help=f"the algorithm: {', '.join(algorithm_names())} (default: ppo)",
+        )
+    add("--env", required=needs_env, metavar="ID", help="the world, e.g. SimpleAim-v0")
     add(
         "--env-kwargs",
         nargs="+",
@@ -120,7 +133,7 @@ def add_common(parser: Parser) -> None:
     add(
         "--seed",
         type=int,
-        default=-1 if parser.prog.endswith("train") else 0,
+        default=-1 if parser.prog.endswith(("train", "tune")) else 0,
         metavar="N",
         help="governs everything random (train: default drawn and printed)",
     )
@@ -141,17 +154,52 @@ def add_common(parser: Parser) -> None:
     )
 
 
-def add_experiment(parser: Parser) -> None:
-    """Adds the flags of every command that trains: hyperparameters, rows, evaluations, folder."""
+def add_model_choice(parser: Parser, what: str) -> None:
+    """Adds the flags that name a trained model; ``what`` is done with it."""
     add = parser.add_argument
     add(
-        "-n",
-        "--n-timesteps",
-        type=int,
-        default=-1,
-        metavar="N",
-        help="steps to train for (default: the entry's)",
+        "-f",
+        "--folder",
+        "--log-folder",
+        dest="folder",
+        default="logs",
+        metavar="DIR",
+        help="where runs are (default: logs)",
     )
+    add(
+        "--model",
+        default=None,
+        metavar="FILE",
+        help=f"{what} this model instead of a run's: .zip, .safetensors, .npz or .onnx",
+    )
+    add(
+        "--policy-kwargs",
+        nargs="+",
+        action=StoreDict,
+        metavar="KEY:VALUE",
+        help="what an .npz of parameters alone does not tell, e.g. activation_fn:relu",
+    )
+    add(
+        "--exp-id",
+        type=int,
+        default=0,
+        metavar="N",
+        help="the run's number (default 0: the newest; -1: no run folder)",
+    )
+    add("--load-best", action="store_true", help=f"{what} the best model instead of the last")
+    add(
+        "--load-checkpoint",
+        type=int,
+        default=None,
+        metavar="STEPS",
+        help=f"{what} this checkpoint",
+    )
+    add("--load-last-checkpoint", action="store_true", help=f"{what} the newest checkpoint")
+
+
+def add_entry(parser: Parser) -> None:
+    """Adds the flags that say where hyperparameters come from."""
+    add = parser.add_argument
     add("--preset", metavar="NAME", help="use the entry ENV@NAME of the hyperparameter files")
     add(
         "-conf",
@@ -167,6 +215,20 @@ def add_experiment(parser: Parser) -> None:
         metavar="KEY:VALUE",
         help="override hyperparameters, e.g. learning_rate:lin_3e-4 n_envs:8",
     )
+
+
+def add_experiment(parser: Parser) -> None:
+    """Adds the flags of every command that trains: hyperparameters, rows, evaluations, folder."""
+    add = parser.add_argument
+    add(
+        "-n",
+        "--n-timesteps",
+        type=int,
+        default=-1,
+        metavar="N",
+        help="steps to train for (default: the entry's)",
+    )
+    add_entry(parser)
     add(
         "--eval-env-kwargs",
         nargs="+",
@@ -194,6 +256,13 @@ def algorithm(name: str) -> str:
             f"unknown algorithm {name!r}{suggestion} (there are: {', '.join(algorithm_names())})"
         )
     return name
+
+
+def trial_id(text: str) -> str:
+    """A trial's number or ``best``, for argparse's ``type``."""
+    if text != "best" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected best or a trial's number, got {text!r}")
+    return text
 
 
 def boolean(text: str) -> bool:

@@ -56,6 +56,21 @@ class Interruption:
         finally:
             self._answers = False
 
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """Inside a part that is answering: what must not be broken off half-way.
+
+        Raises:
+            KeyboardInterrupt: Afterwards, if a signal has come meanwhile.
+        """
+        answers, self._answers = self._answers, False
+        try:
+            yield
+        finally:
+            self._answers = answers
+        if answers and self.received:
+            raise KeyboardInterrupt
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
         again, self.received = self.received, True
         if self._answers and not again:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import keyword
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -57,6 +59,47 @@ def read_literal(text: str) -> Any:
         return _value(tree.body)
     except (TypeError, ZeroDivisionError, OverflowError, RecursionError) as error:
         raise ValueError(f"{text!r}: {error}") from error
+
+
+def write_literal(value: Any) -> str:
+    """The snippet that :func:`read_literal` reads back, as RL Zoo's files write it.
+
+    Raises:
+        ValueError: If the value holds anything that snippets cannot name.
+    """
+    match value:
+        case dict() if all(map(_is_keyword, value)):
+            pairs = (f"{key}={write_literal(item)}" for key, item in value.items())
+            return f"dict({', '.join(pairs)})"
+        case dict():
+            pairs = (f"{key!r}: {write_literal(item)}" for key, item in value.items())
+            return f"{{{', '.join(pairs)}}}"
+        case list():
+            return f"[{', '.join(map(write_literal, value))}]"
+        case tuple():
+            return f"({', '.join(map(write_literal, value))}{',' if len(value) == 1 else ''})"
+        case type():
+            return _name_of(value)
+        case float() if not math.isfinite(value):
+            pass  # inf and nan are no literals
+        case None | bool() | int() | float() | str():
+            return repr(value)
+    raise ValueError(f"{value!r} cannot be written as a literal")
+
+
+def _is_keyword(key: Any) -> bool:
+    return isinstance(key, str) and key.isidentifier() and not keyword.iskeyword(key)
+
+
+def _name_of(cls: type) -> str:
+    names = [*NAMES, *(f"{prefix}.{cls.__name__}" for prefix in ("nn", "optim"))]
+    for name in names:
+        try:
+            if _named_class(name) is cls:
+                return name
+        except (ImportError, ValueError):
+            continue
+    raise ValueError(f"the class {cls.__name__} cannot be written as a literal")
 
 
 def _value(node: ast.expr) -> Any:

@@ -23,9 +23,12 @@ from stable_baselines3.common.vec_env import (
     VecTransposeImage,
 )
 
+from sb3_ext.portable.model_file import is_model_file
 from sb3_ext.vec_env import EpisodeLog, GymnasiumVecEnv, JaxWorldVecEnv
+from sb3_ext.vec_env.snapshots import TellsEpisodes
 from sb3_ext.zoo.errors import ZooError, reason
 from sb3_ext.zoo.hyperparams import Settings, import_object
+from sb3_ext.zoo.model_files import read_model_file
 from sb3_ext.zoo.workers import hang_up_at_exit, leave_signals_to_the_trainer
 
 
@@ -112,6 +115,7 @@ class EnvBuilder:
 
     def _separate_envs(self, n_envs: int, seed: int, kwargs: dict[str, Any]) -> VecEnv:
         spec, wrapper = self.spec, self.settings.env_wrapper
+        wrapped = apply_wrappers(wrapper, "env_wrapper") if wrapper else lambda env: env
 
         def make(**kwargs: Any) -> gym.Env:
             if multiprocessing.parent_process() is not None:
@@ -121,7 +125,7 @@ class EnvBuilder:
         options: dict[str, Any] = {
             "seed": seed,
             "env_kwargs": kwargs,
-            "wrapper_class": apply_wrappers(wrapper, "env_wrapper") if wrapper else None,
+            "wrapper_class": lambda env: TellsEpisodes(wrapped(env)),
             "monitor_kwargs": self.settings.monitor_kwargs,
         }
         if self.form != "subproc":
@@ -164,12 +168,14 @@ def _closed_if_it_fails(venv: VecEnv, key: str) -> Iterator[None]:
 
 
 def load_normalizer(path: Path, venv: VecEnv) -> VecNormalize:
-    """Saved VecNormalize statistics around an env.
+    """Saved VecNormalize statistics around an env: a pickle's, or a model file's own.
 
     Raises:
         ZooError: If the file is damaged or belongs to other observations.
     """
     try:
+        if is_model_file(path) and (normalizer := read_model_file(path).normalizer) is not None:
+            return normalizer.around(venv)
         return VecNormalize.load(str(path), venv)
     except Exception as error:  # a damaged pickle may fail in any way
         raise ZooError(f"{path}: not the normalizer of this world ({reason(error)})") from error

@@ -7,17 +7,19 @@ import json
 import re
 import shutil
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
-from callbacks.checkpoint import save_atomically
+from callbacks.checkpoint import CHECKPOINT, checkpoints_in, save_atomically
+from sb3_ext.portable.model_file import is_model_file
 from sb3_ext.zoo.errors import ZooError, nearest
+from sb3_ext.zoo.model_files import read_model_file
 from sb3_ext.zoo.yaml_files import ForeignLoader, read_mapping
-
-CHECKPOINT = re.compile(r"rl_model_(\d+)_steps\.zip")
 
 
 @dataclass(frozen=True)
@@ -64,20 +66,19 @@ class Run:
 
     def checkpoints(self) -> dict[int, Path]:
         """The checkpoints by their number of steps, oldest first."""
-        found = {}
-        for path in self.folder.glob("rl_model_*_steps.zip"):
-            match = CHECKPOINT.fullmatch(path.name)
-            if match:
-                found[int(match[1])] = path
-        return dict(sorted(found.items()))
+        return checkpoints_in(self.folder)
 
 
 def normalizer_of(model: Path) -> Path | None:
-    """The normalizer that was saved with a model, or None.
+    """The file of the normalizer that was saved with a model, or None.
 
     Args:
-        model: A ``.zip``: final, best or checkpoint, from a run of ours or of RL Zoo's.
+        model: A ``.zip``: final, best or checkpoint, from a run of ours or of RL Zoo's; or a
+            ``.safetensors`` or ``.npz``, which may hold its normalizer itself.
     """
+    if is_model_file(model) and (content := read_model_file(model)).description is not None:
+        # A file that executes nothing leads to no pickle that might.
+        return None if content.normalizer is None else model
     checkpoint = CHECKPOINT.fullmatch(model.name)
     candidates = []
     if checkpoint:
@@ -112,6 +113,26 @@ def check_no_normalizer(model: Path) -> None:
             f"{model} was trained with a normalizer ({folder / 'config.yml'}: normalize), and "
             f"{folder / 'vecnormalize.pkl'} is missing: without it the agent sees other numbers"
         )
+
+
+@contextlib.contextmanager
+def claimed(run: Run) -> Iterator[None]:
+    """Keeps others from going on with a run while this process trains it.
+
+    Raises:
+        ZooError: If another does.
+    """
+    lock = FileLock(run.parameters / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise ZooError(f"{run.folder} is being trained by another process") from error
+    except OSError as error:
+        raise ZooError(f"{run.folder} cannot be written to ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class Traces:

@@ -20,4 +20,6 @@ def video_file(path: Path, fps: float) -> VideoFile:
         return VideoFile(path, fps)
     except (ValueError, OSError) as error:
         text = reason(error)
-        raise ZooError(text if text.startswith("video ") else f"video {str(path)!r}: {text}") from None
+        raise ZooError(
+            text if text.startswith("video ") else f"video {str(path)!r}: {text}"
+        ) from None

@@ -9,12 +9,21 @@ import yaml
 
 from sb3_ext.zoo.errors import ZooError, reason
 
+DEEPEST = 100  # brackets in brackets: PyYAML's time grows with the square of the depth
+LARGEST = 1_000_000  # values, those that an alias repeats counted each time
+
 
 class SafeLoader(yaml.SafeLoader):
     """PyYAML's, but a key that stands twice in one mapping is an error instead of the last winning.
 
     It is looked for before ``<<`` is resolved: what is merged in may be overridden.
     """
+
+    def fetch_flow_collection_start(self, token_class: Any) -> None:
+        if self.flow_level >= DEEPEST:
+            problem = f"more than {DEEPEST} brackets in brackets"
+            raise yaml.scanner.ScannerError(None, None, problem, self.get_mark())
+        super().fetch_flow_collection_start(token_class)
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -51,6 +60,8 @@ def read_mapping(path: Path, loader: type[SafeLoader] = SafeLoader) -> dict[Any,
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+        if _size(content, {}) > LARGEST:
+            raise ValueError("its aliases repeat too much")
     except (OSError, UnicodeDecodeError) as error:
         raise ZooError(f"{path}: cannot be read ({error})") from error
     except Exception as error:  # a foreign file may fail anywhere
@@ -62,3 +73,17 @@ def read_mapping(path: Path, loader: type[SafeLoader] = SafeLoader) -> dict[Any,
         found = "an empty file" if content is None else f"a {type(content).__name__}"
         raise ZooError(f"{path}: expected a mapping, found {found}")
     return content
+
+
+def _size(value: Any, known: dict[int, int]) -> int:
+    """How many values there are in a value; a few aliases of aliases are billions."""
+    if not isinstance(value, dict | list | tuple):
+        return 1
+    if id(value) in known:
+        if not (size := known[id(value)]):
+            raise ValueError("an alias stands for what it stands in")
+        return size
+    known[id(value)] = 0  # not known yet
+    items = [*value.keys(), *value.values()] if isinstance(value, dict) else value
+    known[id(value)] = 1 + sum(_size(item, known) for item in items)
+    return known[id(value)]

@@ -11,9 +11,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*resource_tracker")
-@pytest.mark.parametrize(
-    "example", EXAMPLES, ids=lambda text: text.split("callbacks import ")[1][:18]
-)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: str(len(text)))
 def test_example(example, tmp_path, monkeypatch):
     if "Wandb" in example:
         pytest.importorskip("wandb")

@@ -103,3 +103,26 @@ def test_observations_are_the_callers_own():
     before = env.state.position
     observation[:] = 9
     assert env.state.position == before
+
+
+def test_a_snapshot_goes_on_exactly(drift):
+    env = WorldEnv(drift)
+    env.reset(seed=3)
+    env.action_space.seed(0)
+
+    def played(env, actions):
+        seen = []
+        for action in actions:
+            observation, reward, terminated, truncated, info = env.step(action)
+            seen.append((observation.tobytes(), reward, terminated, truncated, info))
+            if terminated or truncated:
+                seen.append(env.reset()[0].tobytes())
+        return seen
+
+    played(env, [env.action_space.sample() for _ in range(70)])
+    taken = pickle.dumps(env.snapshot())
+    actions = [env.action_space.sample() for _ in range(150)]
+    expected = played(env, actions)
+    for other in (WorldEnv(drift), env):
+        other.restore(pickle.loads(taken))
+        assert played(other, actions) == expected

@@ -78,3 +78,29 @@ def test_no_step_noise_draws_nothing():
     rows = noise.StepNoise(4, 0)
     rows.seed(0, 1)
     assert rows.take().shape == (4, 0)
+
+
+@pytest.mark.parametrize("steps", [0, 5, 64, 100])
+def test_a_place_is_the_seed_and_the_index(steps):
+    resets, step_noise = noise.ResetNoise(2, 5), noise.StepNoise(2, 3)
+    for row in range(2):
+        resets.seed(row, 20 + row)
+        step_noise.seed(row, 20 + row)
+    for t in range(steps):
+        resets.advance(np.array([t % 2]))
+        step_noise.take()
+        if t == 40:
+            step_noise.seed(1, 99)
+    late, late_seed = (steps - 41, 99) if steps > 40 else (steps, 21)
+    assert resets.places() == [(20, (steps + 1) // 2), (21, steps // 2)]
+    assert step_noise.places() == [(20, steps), (late_seed, late)]
+
+    others = noise.ResetNoise(2, 5), noise.StepNoise(2, 3)
+    others[1].take()  # at another place of its cache
+    others[0].place(resets.places())
+    others[1].place(step_noise.places())
+    for _ in range(70):
+        np.testing.assert_array_equal(others[0].upcoming, resets.upcoming)
+        np.testing.assert_array_equal(others[1].take(), step_noise.take())
+        for each in (others[0], resets):
+            each.advance(np.arange(2))

@@ -5,6 +5,7 @@ from functools import partial
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
 
@@ -203,3 +204,36 @@ def test_an_unseeded_env_has_rows_of_its_own(drift):
     assert not np.array_equal(first[0], first[1])
     assert not np.array_equal(first, other.reset()[0])
     np.testing.assert_array_equal(first, other.reset(seed=env.np_random_seed)[0])
+
+
+@pytest.mark.parametrize(("world", "limit"), WORLDS)
+def test_a_snapshot_goes_on_exactly(world, limit, drift):
+    world = drift if world == "drift" else world
+    env = WorldVectorEnv(world, num_envs=3, max_episode_steps=limit)
+    env.reset(seed=11)
+    env.action_space.seed(0)
+    for _ in range(77):
+        env.step(env.action_space.sample())
+    snapshot = env.snapshot()
+    taken = pickle.dumps(snapshot)
+    steps = [(actions := env.action_space.sample(), env.step(actions)) for _ in range(150)]
+    assert pickle.dumps(snapshot) == taken, "later steps do not reach it"
+
+    other = WorldVectorEnv(world, num_envs=3, max_episode_steps=limit)
+    for _ in range(2):  # in another env, and in one that has gone on
+        other.restore(pickle.loads(taken))
+        for actions, (observations, rewards, terminated, truncated, infos) in steps:
+            result = other.step(actions)
+            for ours, theirs in zip(result, (observations, rewards, terminated), strict=False):
+                assert_same(ours, theirs)
+            assert_same(result[3], truncated)
+            assert_same(result[4], infos)
+        np.testing.assert_array_equal(other.reset()[0], env.reset()[0])
+        env.restore(snapshot)
+        for actions, _ in steps:
+            env.step(actions)
+
+
+def test_no_snapshot_before_a_reset(drift):
+    with pytest.raises(ResetNeeded):
+        WorldVectorEnv(drift, num_envs=2).snapshot()

@@ -72,7 +72,7 @@ class TorchActorCritic(AutogradActorCritic):
         )
         if spec.bf16 and self._asks_policy:
             raise ValueError(
-                f"extensions: bf16 can't go with {type(self.policy).__qualname__}, which computes its "
+                f"extensions: bf16 can't go with {cls.__qualname__}, which computes its "
                 "log-probabilities itself: use torch.autocast in its methods"
             )
         super().__init__(spec, self.parameters())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sb3_ext.zoo.flags import Parser, add_common, limit_blas_threads
+from sb3_ext.zoo.flags import Parser, add_common, add_model_choice, limit_blas_threads
 
 
 def build_parser() -> Parser:
@@ -15,28 +15,9 @@ def build_parser() -> Parser:
     )
     add = parser.add_argument
     add_common(parser)
-    add(
-        "-f",
-        "--folder",
-        "--log-folder",
-        dest="folder",
-        default="logs",
-        metavar="DIR",
-        help="where runs are (default: logs)",
-    )
+    add_model_choice(parser, "play")
     add("-n", "--n-timesteps", type=int, default=1000, metavar="N", help="steps to play")
-    add("--model", default=None, metavar="FILE", help="play this model instead of a run's")
-    add(
-        "--exp-id",
-        type=int,
-        default=0,
-        metavar="N",
-        help="the run's number (default 0: the newest; -1: no run folder)",
-    )
     add("--n-envs", type=int, default=1, metavar="N", help="rows to play at once")
-    add("--load-best", action="store_true", help="play the best model instead of the last")
-    add("--load-checkpoint", type=int, default=None, metavar="STEPS", help="play this checkpoint")
-    add("--load-last-checkpoint", action="store_true", help="play the newest checkpoint")
     add("--no-render", action="store_true", help="no window: print the returns")
     actions = parser.add_mutually_exclusive_group().add_argument
     actions("--deterministic", action="store_true", help="most likely actions (default, but Atari)")

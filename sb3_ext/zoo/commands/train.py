@@ -3,58 +3,58 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from sb3_ext.zoo.commands import overview
-from sb3_ext.zoo.flags import Parser, StoreDict, add_common, boolean, limit_blas_threads
+from sb3_ext.zoo.flags import (
+    Parser,
+    add_common,
+    add_experiment,
+    boolean,
+    limit_blas_threads,
+    trial_id,
+)
 
 
-def build_parser() -> Parser:
+class TrainParser(Parser):
+    """Also tells which flags were given: with ``--resume`` only some may be, and no env must."""
+
+    def parse_all(self, argv: Sequence[str]) -> argparse.Namespace:
+        args = super().parse_all(argv)
+        if args.env is None and args.resume is None:
+            self.error("the following arguments are required: --env")
+        nothing = argparse.Namespace(**dict.fromkeys(vars(args)))
+        given, _ = self.parse_known_args(argv, nothing)
+        args.given = [name for name, value in vars(given).items() if value is not None]
+        return args
+
+
+def build_parser() -> TrainParser:
     """The flags."""
-    parser = Parser(prog="zoo.py train", description=overview())
+    parser = TrainParser(prog="zoo.py train", description=overview())
     add = parser.add_argument
-    add_common(parser)
-    add(
-        "-n",
-        "--n-timesteps",
-        type=int,
-        default=-1,
-        metavar="N",
-        help="steps to train for (default: the entry's)",
-    )
-    add("--preset", metavar="NAME", help="use the entry ENV@NAME of the hyperparameter files")
-    add(
-        "-conf",
-        "--conf-file",
-        metavar="FILE",
-        help="YAML or Python file, or package, with the hyperparameters; must contain the env",
-    )
-    add(
-        "-params",
-        "--hyperparams",
-        nargs="+",
-        action=StoreDict,
-        metavar="KEY:VALUE",
-        help="override hyperparameters, e.g. learning_rate:lin_3e-4 n_envs:8",
-    )
-    add(
-        "--eval-env-kwargs",
-        nargs="+",
-        action=StoreDict,
-        metavar="KEY:VALUE",
-        help="arguments of the evaluation world (default: --env-kwargs)",
-    )
-    add(
-        "--vec-env",
-        choices=("auto", "dummy", "subproc", "vector"),
-        default="auto",
-        help="how rows are run; auto: the world's own vector form if it has one, else dummy",
-    )
-    add("-f", "--log-folder", default="logs", metavar="DIR", help="where runs go (default: logs)")
+    add_common(parser, needs_env=False)
+    add_experiment(parser)
     add(
         "-tb",
         "--tensorboard-log",
         metavar="DIR",
         help="TensorBoard folder (default: <log folder>/tb; '' for none)",
+    )
+    add(
+        "--tb-log-name",
+        metavar="NAME",
+        help="the run's name in TensorBoard, below the world's (default: <algo>_<n>)",
+    )
+    add("--study-name", metavar="NAME", help="train with a trial's hyperparameters, of this study")
+    add("--trial-id", type=trial_id, metavar="ID", help="which trial: best, or its number")
+    add("--storage", metavar="URL", help="where the study is, if not in the log folder")
+    add(
+        "--resume",
+        default=None,
+        metavar="RUN",
+        help="go on with this run (its folder, its name in the log folder, or a checkpoint in it) "
+        "exactly where it was; -n goes on to more steps",
     )
     add("-i", "--trained-agent", default="", metavar="FILE", help="start from this model's weights")
     add(
@@ -71,8 +71,6 @@ def build_parser() -> Parser:
         metavar="N",
         help="steps between evaluations (default: 25000 or a tenth of the run; negative: none)",
     )
-    add("--eval-episodes", type=int, default=5, metavar="N", help="episodes of an evaluation")
-    add("--n-eval-envs", type=int, default=None, metavar="N", help="rows of the evaluation env")
     add(
         "--final-eval-episodes",
         type=int,
@@ -86,6 +84,13 @@ def build_parser() -> Parser:
         default=None,
         metavar="N",
         help="steps between checkpoints (default: a tenth of the run; negative: none)",
+    )
+    add(
+        "--keep-checkpoints",
+        type=int,
+        default=10,
+        metavar="N",
+        help="how many of the newest checkpoints to keep (default: 10; negative: all)",
     )
     add("--save-replay-buffer", action="store_true", help="save the replay buffer too")
     add(
@@ -102,7 +107,13 @@ def build_parser() -> Parser:
 
 def run(args: argparse.Namespace) -> int:
     """Trains, evaluates and saves."""
+    recorded = None
+    if args.resume is not None:
+        from sb3_ext.zoo.recorded import going_on, read_run
+
+        recorded = read_run(args.resume, args.log_folder, "--resume")
+        args = going_on(recorded, args, args.given)
     limit_blas_threads(args.num_threads)
     from sb3_ext.zoo.experiment import train
 
-    return train(args)
+    return train(args, recorded)

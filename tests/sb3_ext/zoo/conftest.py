@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sb3_ext.zoo.cli import main
+from sb3_ext.zoo.interruption import SIGNALS
 
 
 @dataclass
@@ -24,12 +25,16 @@ Zoo = Callable[..., Result]
 
 @pytest.fixture(autouse=True)
 def _answers_ctrl_c() -> Iterator[None]:
-    """A shell's background jobs, and what they start, ignore SIGINT; the zoo respects that."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.SIG_IGN:
+    """A shell's background jobs, and what they start, ignore SIGINT; the zoo respects that.
+
+    An interrupted command leaves all its signals ignored, which other processes would inherit.
+    """
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    if before[signal.SIGINT] is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

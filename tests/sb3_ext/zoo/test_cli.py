@@ -38,7 +38,7 @@ FILES = {
         ((*AIM, "--sed", "1"), "unknown argument '--sed'; did you mean '--seed'"),
         ((*AIM, "--seed", "one"), "--seed"),
         ((*AIM, "--vec-env", "fast"), "--vec-env"),
-        ((*AIM, "-optimize"), "hyperparameter optimization"),
+        ((*AIM, "--sampler", "tpe"), "--sampler is a flag of `zoo.py tune`"),
         (("--env", "SimpelAim-v0"), "did you mean 'SimpleAim-v0'?"),
         (("--env", "no_such_package:SimpleAim-v0"), "no_such_package"),
         ((*AIM, "--gym-packages", "no_such_package"), "no_such_package"),
@@ -97,7 +97,9 @@ def test_bad_input_is_one_line(
     assert not (tmp_path / "logs").exists(), "a refused command leaves nothing behind"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["enjoy", "--help"], ["--algo", "x"], ["-xyz"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["enjoy", "--help"], ["tune", "--help"], ["--algo", "x"], ["-xyz"]]
+)
 def test_answers_before_anything_heavy_is_imported(arguments: list[str]) -> None:
     code = (
         "import sys; from sb3_ext.zoo.cli import main; code = main(sys.argv[1:]);"

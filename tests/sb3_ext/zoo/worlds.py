@@ -1,10 +1,13 @@
 """Worlds that fail on demand: ``--gym-packages tests.sb3_ext.zoo.worlds --env Failing-v0``."""
 
+import os
+import signal
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from stable_baselines3.common.callbacks import BaseCallback
 
 BOX = spaces.Box(-1, 1, (2,), np.float32)
 SPACES = {
@@ -53,3 +56,31 @@ class Failing(gym.Env[Any, Any]):
 
 
 gym.register("Failing-v0", Failing)
+
+
+class FailsEveryOther(BaseCallback):
+    """Fails in every other training of this process."""
+
+    trainings = 0
+
+    def _on_training_start(self) -> None:
+        FailsEveryOther.trainings += 1
+        if FailsEveryOther.trainings % 2 == 0:
+            raise RuntimeError("no luck\nthis time")
+
+    def _on_step(self) -> bool:
+        return True
+
+
+class PressesCtrlC(BaseCallback):
+    """Presses Ctrl-C in the third training of this process."""
+
+    trainings = 0
+
+    def _on_training_start(self) -> None:
+        PressesCtrlC.trainings += 1
+
+    def _on_step(self) -> bool:
+        if PressesCtrlC.trainings == 3 and self.num_timesteps > 100:
+            os.kill(os.getpid(), signal.SIGINT)
+        return True
