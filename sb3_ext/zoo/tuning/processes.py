@@ -29,6 +29,7 @@ from sb3_ext.zoo.tuning.worker import Worker
 
 # Seconds for processes to leave a trial once they are asked to.
 PATIENCE = 30.0
+POLL = 0.5  # seconds between two looks at them
 # One thread for JAX, which knows no other way; processes share the cores.
 XLA_FLAGS = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
@@ -93,8 +94,11 @@ def _work_in_processes(tuning: Tuning, n_trials: int | None, interruption: Inter
             for process in processes:
                 process.start()
         with interruption.answering():
-            for process in processes:
-                process.join()
+            while any(process.is_alive() for process in processes):
+                processes[0].join(POLL)
+                processes.append(processes.pop(0))
+                if interruption.received:  # and its KeyboardInterrupt got lost
+                    raise KeyboardInterrupt
     finally:
         for process in processes:
             if process.is_alive():

@@ -58,7 +58,8 @@ def test_any_backend_goes_on(cls: Any, tmp_path: Path) -> None:
         wanted = case.predict(obs, deterministic=True)[0]
         assert_same_actions(model.predict(obs, deterministic=True)[0], wanted)
         assert model.actor_critic.name == cls.own_backend
-        model.learn(64)
+        if number == 0:  # the other has convolutions to compile
+            model.learn(64)
 
 
 @each_suffix
@@ -211,12 +212,16 @@ def test_a_bare_archive_tells_its_network(name: str, tmp_path: Path) -> None:
     if spec.std == "state":
         extensions |= {"std": "state", "std_range": spec.std_range}
     again = PPO.load(
-        path, env=model.env, policy_kwargs=leaves_no_trace, extensions=extensions, backend="numpy"
+        path,
+        env=model.env,
+        policy_kwargs=leaves_no_trace,
+        extensions=extensions,
+        backend="numpy",
+        n_steps=32,
     )
     obs = models.observations(model.observation_space)
     wanted = model.predict(obs, deterministic=True)[0]
     assert_same_actions(again.predict(obs, deterministic=True)[0], wanted)
-    again.learn(64)
 
 
 def test_a_bare_archive_needs_an_env(tmp_path: Path) -> None:

@@ -442,9 +442,8 @@ def assert_interrupted(done: list[FrozenTrial], out: str) -> None:
     assert " complete" in out, "the table so far"
     assert "RUNNING" not in states(done)
     stopped = [trial for trial in done if trial.user_attrs.get("error") == "interrupted"]
-    queued = {
-        trial.user_attrs["retry_of"]: trial for trial in done if trial.state.name == "WAITING"
-    }
+    waiting = [trial for trial in done if trial.state == TrialState.WAITING]
+    queued = {trial.user_attrs["retry_of"] for trial in waiting}
     assert 1 <= len(stopped) <= 2
     assert queued == {trial.number for trial in stopped if trial.params}
 
