@@ -28,6 +28,13 @@ from sb3_ext.vec_env.episode_log import EpisodeLog
 
 __all__ = ["Snapshot", "TellsEpisodes", "restore", "snapshot"]
 
+
+def _unpatched(cls: type) -> type:
+    """Gymnasium's TimeLimit where RL Zoo, once imported, has put its own, which remembers alike."""
+    patched = cls.__module__ == "rl_zoo3.gym_patches" and cls.__base__ is not None
+    return cls.__base__ if patched else cls  # type: ignore[return-value]
+
+
 # What wrappers remember of the episode under way, by exactly their class: a derived one may
 # remember more. VecNormalize's statistics outlive episodes and are not here; EpisodeLog's file
 # neither.
@@ -42,7 +49,7 @@ _WRAPPERS: dict[type, tuple[str, ...]] = {
     Monitor: ("current_reset_info", "needs_reset", "rewards", "total_steps"),
     OrderEnforcing: ("_has_reset",),
     PassiveEnvChecker: ("checked_data_reuse", "checked_reset", "checked_step"),
-    TimeLimit: ("_elapsed_steps",),
+    _unpatched(TimeLimit): ("_elapsed_steps",),
 }
 
 
@@ -106,7 +113,7 @@ def _layers(
     """What each wrapper remembers (None: one is unknown), and the env below them all."""
     layers: list[dict[str, Any]] | None = []
     while inner in vars(env):
-        names = known.get(type(env))
+        names = known.get(_unpatched(type(env)))
         if names is None:
             layers = None
         elif layers is not None:

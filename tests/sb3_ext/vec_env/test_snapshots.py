@@ -1,6 +1,8 @@
 """A training's rows go on exactly where a snapshot was taken, through every known wrapper."""
 
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -119,3 +121,20 @@ def test_what_cannot_tell_says_so(make: Callable[[], VecEnv]) -> None:
     env = make()
     env.reset()
     assert snapshot(env) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["rl_zoo3", "sb3_ext.vec_env.snapshots"])
+def test_rl_zoo_s_time_limit_is_known_whoever_comes_first(first: str) -> None:
+    """It replaces Gymnasium's own when it is imported."""
+    code = f"""
+import {first}
+import gymnasium as gym
+import envs
+before = gym.make({ENV!r})
+import rl_zoo3, sb3_ext.vec_env.snapshots as snapshots
+for env in (before, gym.make({ENV!r})):
+    env.reset(seed=0)
+    assert snapshots.TellsEpisodes(env).snapshot_episode() is not None, env
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -192,6 +192,9 @@ def test_a_bare_archive(zoo: Zoo, tmp_path: Path) -> None:
         (("--to", "onnx", "--env", "Pendulum-v7"), "unknown environment"),
         (("--to", "npz", "--policy-kwargs", "relu"), "expected key:value"),
         (("--to", "npz", "--policy-kwargs", "activation_fn:relu"), "says itself"),
+        (("--to", "npz", "--env-kwargs", "g:3"), "--env-kwargs: no world is made"),
+        (("--to", "npz", "--device", "cpu"), "unknown argument '--device'"),
+        (("--to", "sb3", "-o", "taken.zip"), "would be taken for its own"),
         (("--to", "npz", "--out", "x.npz"), "unknown argument '--out'"),
     ],
 )
@@ -200,6 +203,7 @@ def test_wrong_input_leaves_nothing(
 ) -> None:
     small(tmp_path)
     (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "taken_vecnormalize.pkl").touch()
     for suffix in ("zip", "npz", "safetensors", "onnx"):
         (tmp_path / f"damaged.{suffix}").write_bytes(b"damaged")
     before = files(tmp_path)
