@@ -37,7 +37,8 @@ class _Acting(torch.nn.Module):
         space = self.policy.action_space
         action = action.reshape(-1, *space.shape)
         if not isinstance(space, spaces.Box):
-            return action
+            # SB3's Bernoulli rounds probabilities and leaves them floats.
+            return action if space.dtype is None else action.to(_torch_dtype(space.dtype))
         low, high = (torch.as_tensor(x, dtype=torch.float32) for x in (space.low, space.high))
         if self.policy.squash_output:
             return low + 0.5 * (action + 1.0) * (high - low)

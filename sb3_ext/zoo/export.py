@@ -103,6 +103,8 @@ def _target(args: argparse.Namespace, source: Path) -> Path:
 
 def _load(args: argparse.Namespace, source: Path) -> Any:
     is_bare = leaves_open(source, args.policy_kwargs)
+    if args.env_kwargs and not is_bare:
+        raise ZooError(f"--env-kwargs: no world is made, {source} tells its spaces itself")
     if args.algo not in PPO_NAMES:
         algorithm = registry.load_algorithm(args.algo)
         if args.to != "onnx":
@@ -182,10 +184,13 @@ def _as_zip(
     if ours and args.verbose > 0:
         print(f"stable-baselines3 would train on without: {', '.join(ours)}")
     files: dict[Path, Content] = {}
+    beside = target.with_name(f"{target.stem}_vecnormalize.pkl")
     if normalizer is not None:
         file = io.BytesIO()
         save_to_pkl(file, normalizer.alone(model.action_space))
-        files[target.with_name(f"{target.stem}_vecnormalize.pkl")] = file.getvalue()
+        files[beside] = file.getvalue()
+    elif beside.exists():
+        raise ModelFileError(f"{beside}, another's normalizer, would be taken for its own")
     data = model_bytes(model)
     return {**files, target: data}, stable_baselines3.PPO.load(io.BytesIO(data), device="cpu")
 

@@ -104,7 +104,9 @@ def limit_blas_threads(requested: int) -> None:
         os.environ.setdefault(name, threads)
 
 
-def add_common(parser: Parser, *, needs_env: bool = True, takes_algo: bool = True) -> None:
+def add_common(
+    parser: Parser, *, needs_env: bool = True, takes_algo: bool = True, takes_device: bool = True
+) -> None:
     """Adds the flags of every command that makes a world."""
     add = parser.add_argument
     if takes_algo:
@@ -137,7 +139,8 @@ def add_common(parser: Parser, *, needs_env: bool = True, takes_algo: bool = Tru
         metavar="N",
         help="governs everything random (train: default drawn and printed)",
     )
-    add("--device", default="auto", help="PyTorch device (auto, cpu, cuda, ...)")
+    if takes_device:
+        add("--device", default="auto", help="PyTorch device (auto, cpu, cuda, ...)")
     add(
         "--num-threads",
         type=int,

@@ -56,7 +56,9 @@ def _show_world(spec: Any, entries: dict[str, dict[str, Any]]) -> None:
     print(f"    tuned for    {', '.join(tuned) or 'none'} ({_where()})")
     for name, content in entries.items():
         for preset in presets_of(spec.id, {name: content}):
-            print(f"    preset       --algo {name} --preset {preset}")
+            entry = content[f"{spec.id}@{preset}"]
+            algo = f"{name}_numpy" if "extensions" in entry else name  # our own PPO's alone
+            print(f"    preset       --algo {algo} --preset {preset}")
 
 
 def _where() -> str:

