@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -13,10 +17,14 @@ from numpy.typing import NDArray
 from envs.gym_env import fresh_seed
 from envs.noise import RESET, Philox
 from envs.passive_walker import physics
-from envs.passive_walker.rewards import weights_of
-from envs.passive_walker.task import N_NOISE, Options, Task, end_of
+from envs.passive_walker.rewards import TERMS, weights_of
+from envs.passive_walker.task import N_NOISE, Options, Task, clip_actions, end_of, observe
+
+Policy = Callable[[NDArray[np.float32]], NDArray[Any]]
+"""Actions `[n, 3]` for observations `[n, 12]`."""
 
 _ONE = np.zeros(1, np.intp)
+_WHOLE_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 
 
 def make_task(
@@ -48,7 +56,7 @@ def make_task(
 class PassiveWalkerEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
     """A planar biped without knees that can walk down a slope with almost no effort.
 
-    Observation (12): see `Task.observe`. Action (3) in [-1, 1]: hip torque (20 N m, leg against
+    Observation (12): see `task.observe`. Action (3) in [-1, 1]: hip torque (20 N m, leg against
     leg) and how far each foot is drawn up (negative: not at all). It terminates when the walker
     falls or comes forward by less than 0.1 m in 2 s; the last info's `end` says which.
 
@@ -115,7 +123,8 @@ class PassiveWalkerEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         self._noise = Philox()
         self._seed: int | None = None
         self._episode = 0
-        self._sums: dict[str, float] = {}
+        self._sums = np.zeros((len(TERMS), 1))
+        self._last: tuple[Any, ...] = ()  # what `trajectory_record` tells
         self._over = True
         self._camera: Any = None
 
@@ -135,10 +144,17 @@ class PassiveWalkerEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[:], self.data.qvel[:] = start.qpos[0], start.qvel[0]
         mujoco.mj_forward(self.model, self.data)
-        self._sums, self._over = {}, False
+        self._sums[:], self._over = 0.0, False
+        state = self._state()
+        if not self._last:
+            self._last = (0.0, *state, 0.0, self.task.slope, self._sums)
         if self.render_mode == "human":
             self.render()
-        return self.task.observe(*self._state())[0], {}
+        return observe(*state, self.task.slope)[0], {}
+
+    def push(self, impulse: float) -> None:
+        """Pushes the hip down (or, below 0, up) the slope during the next step, N s."""
+        self.task.push(impulse)
 
     def _state(self) -> tuple[NDArray, NDArray, NDArray]:
         data = self.data
@@ -153,24 +169,105 @@ class PassiveWalkerEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         """
         if self._over:
             raise ResetNeeded("the episode is over: call reset() before step()")
-        actions = check_actions(np.asarray(action)[None], 1)
+        actions = clip_actions(np.asarray(action)[None], 1)
         self.data.ctrl[:] = self.task.controls(actions)[0]
         self.data.xfrc_applied[1, 0] = self.task.pushes()[0]
         mujoco.mj_step(self.model, self.data, self._n_substeps)
         state = self._state()
         outcome = self.task.step(*state, actions)
-        for name, term in outcome.terms.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(term[0])
+        self._sums += outcome.terms
+        self._last = (
+            self.task.elapsed[0] / self.task.hz,
+            *state,
+            self.data.ctrl[0],
+            self.task.slope,
+            outcome.terms,
+        )
         terminated = bool(outcome.terminated[0])
         info: dict[str, Any] = {"x": float(state[0][0, 0]), "speed": float(outcome.speed[0])}
         truncated = bool(outcome.truncated[0])
         if terminated or truncated:
             end = end_of(terminated, truncated, state[0][0])
-            info |= {"end": end, "reward_terms": dict(self._sums)}
+            info |= {"end": end, "reward_terms": named(self._sums[:, 0])}
             self._over = True
         if self.render_mode == "human":
             self.render()
         return outcome.observation[0], float(outcome.reward[0]), terminated, truncated, info
+
+    def trajectory_record(self) -> dict[str, NDArray[np.float64]]:
+        """The moment that the last step led to, also when the episode was reset since.
+
+        Returns:
+            `time` in s and `slope` in rad, `qpos [6]`, `qvel [6]`, the hip's `torque` in N m, the
+            forces `touch [2]` on the feet in N, and the step's `reward_terms [5]`.
+
+        Raises:
+            gymnasium.error.ResetNeeded: There was no reset yet.
+        """
+        if not self._last:
+            raise ResetNeeded("call reset() before trajectory_record()")
+        time, qpos, qvel, touch, torque, slope, terms = self._last
+        row = {"qpos": qpos, "qvel": qvel, "touch": touch, "slope": slope, "reward_terms": terms.T}
+        record = {name: values[0].copy() for name, values in row.items()}
+        return record | {"time": np.float64(time), "torque": np.float64(torque)}
+
+    def snapshot(self) -> dict[str, Any]:
+        """The episode under way and the place in the stream of noise, for `restore`.
+
+        Raises:
+            gymnasium.error.ResetNeeded: There was no reset yet.
+        """
+        if not self._last:
+            raise ResetNeeded("call reset() before snapshot()")
+        state = np.empty(mujoco.mj_stateSize(self.model, _WHOLE_STATE))
+        mujoco.mj_getState(self.model, self.data, state, _WHOLE_STATE)
+        return {
+            "state": state,
+            "constants": copy.deepcopy(Constants.of(self.model)),
+            "task": self.task.snapshot(),
+            "last": copy.deepcopy(self._last),
+            "sums": self._sums.copy(),
+            "place": (self._seed, self._episode, self._over),
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Goes on exactly where `snapshot` was taken, in this process or in another."""
+        self.task.restore(snapshot["task"])
+        snapshot["constants"].write(self.model)
+        physics.incline(self.model, float(self.task.slope[0]))
+        mujoco.mj_setConst(self.model, self.data)
+        # Twice, because what makes it ready to be drawn also moves the solver's first guess.
+        mujoco.mj_setState(self.model, self.data, snapshot["state"], _WHOLE_STATE)
+        mujoco.mj_forward(self.model, self.data)
+        mujoco.mj_setState(self.model, self.data, snapshot["state"], _WHOLE_STATE)
+        self._last, self._sums = copy.deepcopy(snapshot["last"]), snapshot["sums"].copy()
+        self._seed, self._episode, self._over = snapshot["place"]
+
+    def write_report(
+        self,
+        folder: str | os.PathLike[str],
+        arrays: Mapping[str, NDArray[Any]],
+        policy: Policy | None = None,
+    ) -> list[Path]:
+        """Writes the gait report of walks in this environment: a page, pictures, tables.
+
+        Args:
+            folder: Where to; made if need be.
+            arrays: What `trajectory_record` told after each step, stacked `[T, ...]`, with the
+                `rewards` and the number of the `episode`, `[T]`.
+            policy: Actions `[n, 3]` for observations `[n, 12]`; given, it's sent down slopes and
+                pushed, at this environment's control rate.
+
+        Returns:
+            The files, the page `gait.html` first.
+
+        Raises:
+            ValueError: An array is missing, or their lengths differ.
+        """
+        from envs.passive_walker.report import write_report
+
+        slope = float(np.mean(self.task.options.slope))
+        return write_report(folder, arrays, policy, hz=self.task.hz, slope=slope)
 
     def render(self) -> Any:
         """A picture `[540, 960, 3]` under "rgb_array"; moves the viewer under "human"."""
@@ -188,6 +285,11 @@ class PassiveWalkerEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         if self._camera is not None:
             self._camera.close()
             self._camera = None
+
+
+def named(terms: NDArray) -> dict[str, Any]:
+    """Reward terms `[5, ...]` by their names."""
+    return dict(zip(TERMS, terms.tolist(), strict=True))
 
 
 class Constants:
@@ -209,11 +311,17 @@ class Constants:
             friction: Of feet and ground.
             masses: Factors of hip, left and right leg, `[3]`.
         """
+        self.write(model)
         factors = body_factors(masses)
-        model.geom_friction[:] = self.friction
         model.geom_friction[:, 0] = friction
         model.body_mass[:] = self.mass * factors
         model.body_inertia[:] = self.inertia * factors[:, None]
+
+    def write(self, model: Any) -> None:
+        """Writes them as they are."""
+        model.geom_friction[:] = self.friction
+        model.body_mass[:] = self.mass
+        model.body_inertia[:] = self.inertia
 
 
 def body_factors(masses: NDArray) -> NDArray:
@@ -223,17 +331,3 @@ def body_factors(masses: NDArray) -> NDArray:
     """
     world = np.ones_like(masses[..., :1])
     return np.concatenate([world, masses[..., [0, 1, 1, 2, 2]]], axis=-1)
-
-
-def check_actions(actions: NDArray, n_rows: int) -> NDArray[np.float64]:
-    """Actions of n rows, clipped to [-1, 1].
-
-    Raises:
-        ValueError: Their shape is wrong, or one isn't finite.
-    """
-    array = np.asarray(actions, np.float64)
-    if array.shape != (n_rows, 3):
-        raise ValueError(f"actions must have shape {(n_rows, 3)}, got {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"actions must be finite, got {array}")
-    return np.minimum(np.maximum(array, -1.0), 1.0)

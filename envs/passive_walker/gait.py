@@ -7,6 +7,7 @@ walk, whoever walked it.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -28,12 +29,15 @@ __all__ = [
     "Walk",
     "heel_strikes",
     "measure",
+    "passive_policy",
     "passive_walk",
 ]
 
 Floats = NDArray[np.float64]
 
 _AHEAD = 0.1  # rad between the legs from which a touching foot counts as a step
+_BOUNCE = 0.001  # m over the ground
+_FLICKER = 0.07  # s between contacts of a foot that stands all the while
 _SETTLING = 5  # steps left out of means: the start isn't the gait
 
 
@@ -149,11 +153,23 @@ def passive_walk(slope_deg: float, seconds: float, hz: float = 100.0) -> Walk:
     return Walk(slope, *(np.array(column) for column in zip(*rows, strict=True)))
 
 
+def passive_policy(observations: NDArray[np.floating]) -> Floats:
+    """What `passive_walk` does, as actions `[n, 3]` for observations `[n, 12]`: no torque."""
+    angles, rates = 0.5 * observations[:, [1, 3]], observations[:, [7, 8]]
+    ahead = angles - angles[:, ::-1]
+    swings = (rates > rates[:, ::-1]) & (ahead < 2.5 * _AHEAD)
+    # Before a heel strike the standing leg is behind, too; but then the other foot is in the air.
+    other_is_down = (ahead > -2.5 * _AHEAD) | (observations[:, [10, 9]] > 0.0)
+    lifts = np.where(swings & other_is_down, 0.5, 0.0)
+    return np.concatenate([np.zeros((len(observations), 1)), lifts], axis=1)
+
+
 def heel_strikes(walk: Walk) -> Strikes:
     """When a foot comes down ahead of the other, legs taking turns."""
     legs = walk.qpos[:, [2, 4]]
     ahead = legs[:, 0] - legs[:, 1]
-    down = walk.touch > 0.0
+    # A foot that has just come down may bounce while it's looked at.
+    down = (walk.touch > 0.0) | (foot_heights(walk) < _BOUNCE)
     found: list[tuple[float, int, float]] = []
     for t in np.flatnonzero((down[:, 0] & (ahead > _AHEAD)) | (down[:, 1] & (ahead < -_AHEAD))):
         leg = 0 if ahead[t] > 0 else 1
@@ -194,9 +210,25 @@ def measure(walk: Walk) -> Measures:
         asymmetry=asymmetry,
         hip_cost_of_transport=work / (weight * distance) if distance > 0 else math.inf,
         gravity_cost_of_transport=math.sin(walk.slope),
-        duty_factor=float((walk.touch > 0.0).mean()),
-        clearance=_clearance(walk, strikes),
+        duty_factor=float(standing(walk).mean()),
+        clearance=_mean(swing_clearance(walk, strikes)[0]),
     )
+
+
+def standing(walk: Walk) -> NDArray[np.bool_]:
+    """Whether left and right foot stand, `[T, 2]`.
+
+    Contact flickers under a standing foot, because the ground and its actuator are stiff: gaps up
+    to 0.07 s count as standing.
+    """
+    touches = walk.touch > 0.0
+    stands = touches.copy()
+    for leg in (0, 1):
+        at = np.flatnonzero(touches[:, leg])
+        for before, after in itertools.pairwise(at.tolist()):
+            if walk.time[after] - walk.time[before] < _FLICKER:
+                stands[before:after, leg] = True
+    return stands
 
 
 def foot_heights(walk: Walk) -> Floats:
@@ -206,14 +238,17 @@ def foot_heights(walk: Walk) -> Floats:
     return height - physics.FOOT
 
 
-def _clearance(walk: Walk, strikes: Strikes) -> float:
+def swing_clearance(walk: Walk, strikes: Strikes) -> tuple[Floats, NDArray[np.intp]]:
+    """How high the swinging foot was lifted off the ground on the way to each heel strike.
+
+    Returns:
+        Heights in m and legs, both `[k - 1]` for k heel strikes.
+    """
     heights = foot_heights(walk)
-    highest = []
-    for start, end, leg in zip(strikes.time, strikes.time[1:], strikes.leg[1:], strict=False):
-        during = (walk.time > start) & (walk.time < end)
-        if during.any():
-            highest.append(heights[during, leg].max())
-    return _mean(np.array(highest))
+    ends = np.searchsorted(walk.time, strikes.time)
+    swings = zip(ends, ends[1:], strikes.leg[1:], strict=False)
+    highest = [heights[start + 1 : end + 1, leg].max() for start, end, leg in swings]
+    return np.array(highest, np.float64), strikes.leg[1:]
 
 
 def _mean(values: Floats) -> float:

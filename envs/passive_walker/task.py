@@ -6,6 +6,7 @@ share every number.
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,9 @@ PUSH_EVERY = 4.0
 """Seconds between pushes."""
 STARTS = ("gait", "rest", "mixed")
 
+_FULL_SCALE = np.array([physics.TORQUE, physics.LIFT, physics.LIFT])
+_LOWEST_ACTION = np.array([-1.0, 0.0, 0.0])
+_PER_UNIT = np.array([10, 2, 1 / physics.LIFT, 2, 1 / physics.LIFT, 1, 1, 0.5, 0.5, 1, 1, 10.0])
 _N_PUSHES = 16  # drawn for an episode; they repeat after 64 s
 _REST_SHARE = 0.25  # of mixed starts
 
@@ -111,7 +115,7 @@ class Outcome(NamedTuple):
 
     observation: NDArray[np.float32]
     reward: Floats
-    terms: dict[str, Floats]
+    terms: Floats  # in the order of `rewards.TERMS`, `[5, n]`
     terminated: Bools
     truncated: Bools
     speed: Floats
@@ -141,10 +145,12 @@ class Task:
     ) -> None:
         self.hz, self.options, self.weights = hz, options, weights
         self.max_episode_steps = max_episode_steps
+        self._limit = np.inf if max_episode_steps is None else max_episode_steps
         self.slope = np.zeros(n_rows)
         self.elapsed = np.zeros(n_rows, np.int64)
         self._pushes = np.zeros((n_rows, _N_PUSHES))
         self._first_push = np.zeros(n_rows, np.int64)
+        self._asked = np.zeros(n_rows)  # impulses beside the drawn ones, N s
         self._push_every = max(1, round(PUSH_EVERY * hz))
         self._patience = max(1, round(PATIENCE * hz))
         self._last_x = np.zeros(n_rows)  # at the last step
@@ -170,6 +176,7 @@ class Task:
         low, high = options.friction
         self.slope[rows], self.elapsed[rows] = slope, 0
         self._last_x[rows] = self._mark_x[rows] = qpos[:, 0]
+        self._asked[rows] = 0.0
         self._pushes[rows] = options.push * (2.0 * u[:, 8:] - 1.0)
         # Not all rows at once, and never within the first second.
         first = self.hz + u[:, 7] * (self._push_every - 1)
@@ -182,18 +189,32 @@ class Task:
             1.0 + options.mass * (2.0 * u[:, [3, 5, 6]] - 1.0),
         )
 
+    def snapshot(self) -> dict[str, NDArray]:
+        """All rows' episodes, for :meth:`restore`."""
+        arrays = {name: each for name, each in vars(self).items() if isinstance(each, np.ndarray)}
+        return copy.deepcopy(arrays)
+
+    def restore(self, snapshot: dict[str, NDArray]) -> None:
+        """Goes on where :meth:`snapshot` was taken."""
+        vars(self).update(copy.deepcopy(snapshot))
+
     def controls(self, actions: Floats) -> Floats:
         """Torque of the hip in N m and lifts of the feet in m, `[n, 3]`, from clipped actions."""
-        lifts = physics.LIFT * np.maximum(actions[:, 1:], 0.0)
-        return np.concatenate([physics.TORQUE * actions[:, :1], lifts], axis=1)
+        return actions * _FULL_SCALE
+
+    def push(self, impulse: Floats | float) -> None:
+        """Pushes the hips along the slope during the next control step: N s, `[n]` or all alike."""
+        self._asked += impulse
 
     def pushes(self) -> Floats:
         """Force on the hip along the slope during the next control step, N, `[n]`."""
-        since = self.elapsed - self._first_push
-        number, rest = np.divmod(since, self._push_every)
-        rows = np.arange(len(since))
-        force = self._pushes[rows, number % _N_PUSHES] * self.hz
-        return np.where((since >= 0) & (rest == 0), force, 0.0)
+        impulse, self._asked = self._asked, np.zeros_like(self._asked)
+        if self.options.push:
+            since = self.elapsed - self._first_push
+            number, rest = np.divmod(since, self._push_every)
+            drawn = self._pushes[np.arange(len(since)), number % _N_PUSHES]
+            impulse += np.where((since >= 0) & (rest == 0), drawn, 0.0)
+        return impulse * self.hz
 
     def step(self, qpos: Floats, qvel: Floats, touch: Floats, actions: Floats) -> Outcome:
         """What the rows' new states, `[n, 6]`, mean.
@@ -207,53 +228,67 @@ class Task:
         self.elapsed += 1
         x = qpos[:, 0]
         speed = (x - self._last_x) * self.hz
-        self._last_x = x.copy()
+        self._last_x[:] = x
         terminated = fallen(qpos) | self._stands_still(x)
         terms = rewards.reward_terms(self.weights, speed, actions, terminated, 1.0 / self.hz)
-        reward = np.zeros(len(x))
-        for term in terms.values():
-            reward = reward + term
-        truncated = np.zeros(len(x), bool)
-        if self.max_episode_steps is not None:
-            truncated = self.elapsed >= self.max_episode_steps
-        return Outcome(self.observe(qpos, qvel, touch), reward, terms, terminated, truncated, speed)
+        truncated = self.elapsed >= self._limit
+        seen = observe(qpos, qvel, touch, self.slope)
+        return Outcome(seen, terms.sum(axis=0), terms, terminated, truncated, speed)
 
     def _stands_still(self, x: Floats) -> Bools:
-        checked = self.elapsed % self._patience == 0
-        stands = checked & (x - self._mark_x < LEAST_PROGRESS)
-        self._mark_x = np.where(checked, x, self._mark_x)
+        stands = self.elapsed % self._patience == 0
+        if np.count_nonzero(stands):
+            checked = stands.copy()
+            stands &= x - self._mark_x < LEAST_PROGRESS
+            self._mark_x[checked] = x[checked]
         return stands
 
-    def observe(self, qpos: Floats, qvel: Floats, touch: Floats) -> NDArray[np.float32]:
-        """What the policy sees, `[n, 12]`, each of order one and clipped at 20.
 
-        Height of the hip over 0.95 m (in 0.1 m), leg angles (0.5 rad), foot lifts (`LIFT`), hip
-        velocity along and off the slope (m/s), leg rates (2 rad/s), foot contacts, slope (0.1 rad).
-        """
-        seen = np.stack(
-            [
-                10.0 * (qpos[:, 1] - 0.95),
-                2.0 * qpos[:, 2],
-                2.0 * qpos[:, 4],
-                qpos[:, 3] / physics.LIFT,
-                qpos[:, 5] / physics.LIFT,
-                qvel[:, 0],
-                qvel[:, 1],
-                0.5 * qvel[:, 2],
-                0.5 * qvel[:, 4],
-                (touch[:, 0] > 0.0).astype(np.float64),
-                (touch[:, 1] > 0.0).astype(np.float64),
-                10.0 * self.slope,
-            ],
-            axis=1,
-        )
-        return np.minimum(np.maximum(seen, -20.0), 20.0).astype(np.float32)
+def observe(qpos: Floats, qvel: Floats, touch: Floats, slope: Floats) -> NDArray[np.float32]:
+    """What the policy sees, `[n, 12]`, each of order one and clipped at 20.
+
+    Height of the hip over 0.95 m (in 0.1 m); angle of the left leg (0.5 rad) and lift of its foot
+    (`LIFT`), the same of the right; the hip's velocity along and off the slope (m/s); the legs'
+    rates (2 rad/s); whether the feet touch the ground; the slope (0.1 rad).
+
+    Args:
+        qpos: Positions, `[n, 6]`.
+        qvel: Velocities, `[n, 6]`.
+        touch: Forces on the feet, `[n, 2]`.
+        slope: rad, `[n]`.
+    """
+    seen = np.empty((len(qpos), 12))
+    seen[:, :5] = qpos[:, 1:]
+    seen[:, 0] -= 0.95
+    seen[:, 5:8] = qvel[:, :3]
+    seen[:, 8] = qvel[:, 4]
+    np.greater(touch, 0.0, out=seen[:, 9:11])
+    seen[:, 11] = slope
+    seen *= _PER_UNIT
+    return np.minimum(np.maximum(seen, -20.0, out=seen), 20.0, out=seen).astype(np.float32)
+
+
+def clip_actions(actions: Any, n_rows: int) -> Floats:
+    """Actions of n rows, clipped to what they can do: a foot isn't drawn down.
+
+    Returns:
+        Hip torque in [-1, 1] and the feet's lifts in [0, 1], `[n, 3]`.
+
+    Raises:
+        ValueError: Their shape is wrong, or one isn't finite.
+    """
+    array = np.array(actions, np.float64)
+    if array.shape != (n_rows, 3):
+        raise ValueError(f"actions must have shape {(n_rows, 3)}, got {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"actions must be finite, got {array}")
+    return np.minimum(np.maximum(array, _LOWEST_ACTION, out=array), 1.0, out=array)
 
 
 def fallen(qpos: Floats) -> Bools:
     """Whether rows, `[n, 6]`, lie on the ground or have their legs too wide apart."""
-    legs = np.maximum(np.abs(qpos[:, 2]), np.abs(qpos[:, 4]))
-    return (qpos[:, 1] < LOWEST_HIP) | (legs > WIDEST_LEG)
+    legs = np.abs(qpos[:, 2:5:2])
+    return (qpos[:, 1] < LOWEST_HIP) | (np.maximum(legs[:, 0], legs[:, 1]) > WIDEST_LEG)
 
 
 def end_of(terminated: bool, truncated: bool, qpos: Floats) -> str:

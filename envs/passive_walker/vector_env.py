@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from envs.gym_env import fresh_seed
 from envs.noise import ResetNoise
 from envs.passive_walker import physics
-from envs.passive_walker.env import Constants, body_factors, check_actions, make_task
-from envs.passive_walker.task import N_NOISE, Task, end_of
+from envs.passive_walker.env import Constants, body_factors, make_task
+from envs.passive_walker.rewards import TERMS
+from envs.passive_walker.task import N_NOISE, Task, clip_actions, end_of, observe
 
 
 class PassiveWalkerVectorEnv(gym.vector.VectorEnv):
@@ -101,7 +102,9 @@ class PassiveWalkerVectorEnv(gym.vector.VectorEnv):
         self._bind()
         self._noise = ResetNoise(num_envs, N_NOISE)
         self._started = False
-        self._sums: dict[str, NDArray[np.float64]] = {}
+        self._sums = np.zeros((len(TERMS), num_envs))
+        self._terms = np.zeros((len(TERMS), num_envs))  # of the last step
+        self._ended: dict[str, NDArray] = {}  # where rows were before they were reset
         self._camera: Any = None
 
     def _bind(self) -> None:
@@ -142,9 +145,10 @@ class PassiveWalkerVectorEnv(gym.vector.VectorEnv):
                 self._noise.seed(row, number)
         super().reset(seed=None if isinstance(seed, list) else seed)
         self._started = True
-        self._sums = {}
+        self._sums[:] = self._terms[:] = 0.0
+        self._ended = {}
         self._begin(np.arange(self.num_envs))
-        return self._observe(), {}
+        return observe(self._qpos, self._qvel, self._touch, self.task.slope), {}
 
     def _row_seeds(self, seed: int | list[int | None] | None) -> list[int | None]:
         if seed is None:
@@ -174,8 +178,9 @@ class PassiveWalkerVectorEnv(gym.vector.VectorEnv):
         self._qpos[rows], self._qvel[rows] = start.qpos, start.qvel
         self._batch.forward(rows)
 
-    def _observe(self) -> NDArray[np.float32]:
-        return self.task.observe(self._qpos, self._qvel, self._touch)
+    def push(self, impulses: NDArray[np.float64] | float) -> None:
+        """Pushes the hips down (or, below 0, up) the slope during the next step, N s, `[n]`."""
+        self.task.push(impulses)
 
     def step(
         self, actions: Any
@@ -194,20 +199,91 @@ class PassiveWalkerVectorEnv(gym.vector.VectorEnv):
         """
         if not self._started:
             raise ResetNeeded("call reset() before the first step()")
-        actions = check_actions(actions, self.num_envs)
+        actions = clip_actions(actions, self.num_envs)
         self._ctrl[:] = self.task.controls(actions)
         self._force[:, 1, 0] = self.task.pushes()
         self._batch.step(nstep=self._n_substeps)
         outcome = self.task.step(self._qpos, self._qvel, self._touch, actions)
-        for name, term in outcome.terms.items():
-            self._sums[name] = self._sums.get(name, np.zeros(self.num_envs)) + term
+        self._terms, self._ended = outcome.terms, {}
+        self._sums += outcome.terms
         observations, infos = outcome.observation, {}
         done = outcome.terminated | outcome.truncated
         if np.count_nonzero(done):
             infos = self._final_infos(done, outcome.terminated, observations)
-            self._begin(np.flatnonzero(done))
-            observations = self._observe()
+            observations = self._begin_again(np.flatnonzero(done), observations)
         return observations, outcome.reward, outcome.terminated, outcome.truncated, infos
+
+    def _begin_again(self, rows: NDArray[np.intp], observations: NDArray) -> NDArray[np.float32]:
+        self._ended = self._moment()
+        self._begin(rows)
+        self._sums[:, rows] = 0.0
+        observations = observations.copy()  # the last ones are in the infos
+        state = self._qpos[rows], self._qvel[rows], self._touch[rows]
+        observations[rows] = observe(*state, self.task.slope[rows])
+        return observations
+
+    def _moment(self) -> dict[str, NDArray[np.float64]]:
+        return {
+            "time": self.task.elapsed / self.task.hz,
+            "qpos": self._qpos.copy(),
+            "qvel": self._qvel.copy(),
+            "torque": self._ctrl[:, 0].copy(),
+            "touch": self._touch.copy(),
+            "slope": self.task.slope.copy(),
+            "reward_terms": self._terms.T.copy(),
+        }
+
+    def trajectory_record(self) -> dict[str, NDArray[np.float64]]:
+        """The moments that the last step led to, of rows reset since as well.
+
+        Returns:
+            As `PassiveWalkerEnv.trajectory_record`, each `[n, ...]`.
+
+        Raises:
+            gymnasium.error.ResetNeeded: There was no reset yet.
+        """
+        if not self._started:
+            raise ResetNeeded("call reset() before trajectory_record()")
+        return self._ended or self._moment()
+
+    def snapshot(self) -> dict[str, Any]:
+        """All rows' episodes and places in the streams of noise, for `restore`.
+
+        Raises:
+            gymnasium.error.ResetNeeded: There was no reset yet.
+        """
+        if not self._started:
+            raise ResetNeeded("call reset() before snapshot()")
+        return {
+            "state": {name: values.copy() for name, values in self._state().items()},
+            "task": self.task.snapshot(),
+            "sums": self._sums.copy(),
+            "noise": self._noise.places(),
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Goes on exactly where `snapshot` was taken, in this process or in another."""
+        self.task.restore(snapshot["task"])
+        for name, values in self._state().items():
+            values[:] = snapshot["state"][name]
+        if self._mass is not None:
+            self._batch.set_const()
+        self._sums = snapshot["sums"].copy()
+        self._noise.place(snapshot["noise"])
+        self._ended, self._started = {}, True
+
+    def _state(self) -> dict[str, NDArray]:
+        """What the physics goes on from: the live arrays."""
+        arrays = {
+            "qpos": self._qpos,
+            "qvel": self._qvel,
+            "first_guess": self._batch.bind("qacc_warmstart"),  # of the solver
+            "gravity": self._gravity,
+            "friction": self._friction,
+            "mass": self._mass,
+            "inertia": self._inertia,
+        }
+        return {name: values for name, values in arrays.items() if values is not None}
 
     def _final_infos(
         self, done: NDArray[np.bool_], terminated: NDArray[np.bool_], observations: NDArray
@@ -218,15 +294,20 @@ class PassiveWalkerVectorEnv(gym.vector.VectorEnv):
             final_obs[row] = observations[row]
             ends[row] = end_of(bool(terminated[row]), True, self._qpos[row])
         terms: dict[str, NDArray] = {}
-        for name, total in self._sums.items():
-            terms[name], terms[f"_{name}"] = np.where(done, total, 0.0), done.copy()
-            total[done] = 0.0
-        final_info = {"reward_terms": terms, "end": ends, "x": self._qpos[:, 0].copy()}
+        for name, total in zip(TERMS, np.where(done, self._sums, 0.0), strict=True):
+            terms[name], terms[f"_{name}"] = total, done
         return {
             "final_obs": final_obs,
-            "_final_obs": done.copy(),
-            "final_info": final_info | {f"_{key}": done.copy() for key in final_info},
-            "_final_info": done.copy(),
+            "_final_obs": done,
+            "final_info": {
+                "reward_terms": terms,
+                "_reward_terms": done,
+                "end": ends,
+                "_end": done,
+                "x": self._qpos[:, 0].copy(),
+                "_x": done,
+            },
+            "_final_info": done,
         }
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:

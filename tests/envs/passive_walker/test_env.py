@@ -1,4 +1,5 @@
 import os
+import pickle
 import subprocess
 import sys
 
@@ -202,3 +203,33 @@ def test_users_find_mujoco_s_own_objects():
     env.reset(seed=0)
     assert isinstance(env.unwrapped.model, mujoco.MjModel)
     assert isinstance(env.unwrapped.data, mujoco.MjData)
+
+
+def play(env, actions):
+    """All that the steps return; a single environment is reset where its episode ends."""
+    seen = []
+    for action in actions:
+        observation, reward, terminated, truncated, info = env.step(action)
+        seen.append((observation, reward, terminated, truncated))
+        if info and "end" in info and isinstance(env, PassiveWalkerEnv):
+            seen.append((env.reset()[0], 0.0, False, False))
+    return seen
+
+
+@pytest.mark.parametrize("make", [PassiveWalkerEnv, lambda **o: PassiveWalkerVectorEnv(3, **o)])
+def test_a_snapshot_goes_on_exactly(make):
+    env = make(**VARIED)
+    with pytest.raises(ResetNeeded):
+        env.snapshot()
+    shape = env.action_space.shape
+    first, then = 0.5 * np.random.default_rng(0).uniform(-1, 1, (2, 300, *shape))
+    env.reset(seed=1)
+    play(env, first)
+    taken = pickle.dumps(env.snapshot())
+    expected = play(env, then)
+    assert any(np.any(step[2]) for step in expected)  # into the next episode
+    for other in (env, make(**VARIED)):
+        other.restore(pickle.loads(taken))
+        for seen, wanted in zip(play(other, then), expected, strict=True):
+            for a, b in zip(seen, wanted, strict=True):
+                np.testing.assert_array_equal(a, b)
