@@ -31,3 +31,11 @@ if "PassiveWalker-v0" not in registry:
         entry_point="envs.passive_walker.env:PassiveWalkerEnv",
         vector_entry_point="envs.passive_walker.vector_env:PassiveWalkerVectorEnv",
     )
+
+if "OsuMania-v0" not in registry:
+    # A map ends by itself: there is no time limit.
+    register(
+        "OsuMania-v0",
+        entry_point="envs.osu_mania.env:OsuManiaEnv",
+        vector_entry_point="envs.osu_mania.vector_env:OsuManiaVectorEnv",
+    )
