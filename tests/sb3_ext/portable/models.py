@@ -168,7 +168,7 @@ def observations(space: spaces.Space, n: int = 200, seed: int = 0) -> Any:
         return {key: observations(part, n, seed) for key, part in space.spaces.items()}
     space.seed(seed)
     rows = np.stack([space.sample() for _ in range(n)])
-    if space.dtype == np.uint8:  # noise is gray, whatever it is: let there be dark and bright ones
+    if space.dtype == np.uint8 and rows.ndim == 4:  # noise is gray: some shall be dark or bright
         brightness = np.random.default_rng(seed).uniform(0, 1, (n, 1, rows.shape[2], 1))
         rows = (rows * brightness).astype(np.uint8)
     return np.clip(rows, -3, 3) if space.dtype.kind == "f" else rows  # limits may be float32's own
