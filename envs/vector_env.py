@@ -94,6 +94,8 @@ class WorldVectorEnv(gym.vector.VectorEnv):
 
     def noise_ahead(self, n_steps: int) -> NDArray[np.float32]:
         """Takes the step noise of the next steps, `[n_steps, n, n_step_noise]`."""
+        if not self.world.n_step_noise:
+            return np.empty((n_steps, self.num_envs, 0), np.float32)
         return np.stack([self._step_noise.take() for _ in range(n_steps)])
 
     def reset_noise_ahead(self, n_episodes: int) -> NDArray[np.float32]:
@@ -127,6 +129,19 @@ class WorldVectorEnv(gym.vector.VectorEnv):
             self._reset_noise.advance(np.flatnonzero(started > k))
         self._rows = rows
         self._replay = _Replay(transitions, observations)
+
+    def skip(self) -> Transition:
+        """Takes all the steps of a replay at once; its transitions, fields `[T, n, ...]`."""
+        assert self._replay is not None
+        steps, self._replay = self._replay.transitions, None
+        done = steps.terminated | steps.truncated
+        # Of a row's last episode in there, which goes on.
+        under_way = ~np.logical_or.accumulate(done[::-1])[::-1]
+        for name, term in steps.reward_terms.items():
+            total = self._sums.setdefault(name, np.zeros(self.num_envs))
+            total[done.any(axis=0)] = 0.0
+            total += term.sum(axis=0, where=under_way, dtype=np.float64)
+        return steps
 
     @property
     def state(self) -> State:
@@ -380,7 +395,7 @@ class _Replay:
     """Steps that are known already, one after the other."""
 
     def __init__(self, transitions: Transition, observations: NDArray) -> None:
-        self._transitions, self._observations = transitions, observations
+        self.transitions, self._observations = transitions, observations
         self._step = 0
 
     @property
@@ -388,7 +403,7 @@ class _Replay:
         return len(self._observations) - self._step
 
     def transition(self) -> Transition:
-        t, all_steps = self._step, self._transitions
+        t, all_steps = self._step, self.transitions
         self._step += 1
         return Transition(
             None,

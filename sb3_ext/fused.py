@@ -193,7 +193,7 @@ def _iterate(
     normalized: bool,
 ) -> Collected:
     """One iteration of PPO: collect, advantages, learn."""
-    network = learner.network
+    network = backend.network_of(learner.parameters)
     acting, to_env = partial(_act, network, backend), partial(_env_actions, backend.spec)
     (rows, last_obs, begun), rollout = _collect(
         acting, to_env, env, rows, noise, draws, world_noise, reset_noise

@@ -23,7 +23,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common import policies as sb3_policies
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
 from stable_baselines3.common.utils import (
     FloatSchedule,
     explained_variance,
@@ -353,11 +353,18 @@ class PPO(BaseAlgorithm):
         truncations: list[tuple[int, int, Any]] = []  # (step, row, terminal observation)
         # First: a checkpoint that is taken here finds nothing of the rollout begun.
         callback.on_rollout_start()
-        act = self._begin_acting(env, n_rollout_steps)
+        act, to_env = self._begin_acting(env, n_rollout_steps), _prepared(self.policy, env.num_envs)
+        if self._ahead is not None and jax_world(env) is env and _is_nobody(callback):
+            dones = self._skip(env, callback, rollout_buffer)
+            values = self._finish_rollout(rollout_buffer, [], dones)
+            if given is not rollout_buffer:
+                rollout_buffer.copy_into(given, values, dones)
+            callback.on_rollout_end()
+            return True
         for n_steps in range(n_rollout_steps):
             obs: Any = self._last_obs
             actions = act(n_steps, obs)
-            clipped_actions = env_actions(self.policy, actions)
+            clipped_actions = to_env(actions)
             new_obs, rewards, dones, infos = self._step(env, clipped_actions)
             self.num_timesteps += env.num_envs
             self._noise_step += 1
@@ -378,6 +385,25 @@ class PPO(BaseAlgorithm):
         self._show(callback, locals())
         callback.on_rollout_end()
         return True
+
+    def _skip(self, env: Any, callback: BaseCallback, buffer: RolloutBuffer) -> NDArray:
+        """All steps of a rollout collected ahead at once, as nobody looks; the last one's dones."""
+        rollout = self._ahead.collected.rollout
+        done = rollout.transitions.terminated | rollout.transitions.truncated
+        n_steps = len(done)
+        buffer.observations[:] = rollout.obs.reshape(buffer.observations.shape)
+        buffer.actions[:] = self._ahead.actions.reshape(buffer.actions.shape)
+        buffer.rewards[:] = rollout.transitions.reward
+        buffer.episode_starts[0], buffer.episode_starts[1:] = self._last_episode_starts, done[:-1]
+        buffer.pos, buffer.full = n_steps, True
+        assert self.ep_info_buffer is not None
+        self.ep_info_buffer.extend(env.skip())
+        self.num_timesteps += n_steps * env.num_envs
+        self._noise_step += n_steps
+        callback.n_calls += n_steps
+        callback.num_timesteps = self.num_timesteps
+        self._last_obs, self._last_episode_starts = self._ahead.collected.last_obs, done[-1]
+        return done[-1]
 
     def _ours_for(self, buffer: Any) -> RolloutBuffer:
         """Where a rollout is collected: in the buffer itself, if it's one of ours."""
@@ -581,8 +607,8 @@ class PPO(BaseAlgorithm):
         record("train/loss", stats.loss)
         explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
         record("train/explained_variance", explained)
-        if hasattr(self.policy, "log_std"):
-            record("train/std", torch.exp(self.policy.log_std).mean().item())
+        if (log_std := getattr(self.policy, "log_std", None)) is not None:
+            record("train/std", torch.exp(log_std).mean().item())
         record("train/n_updates", self._n_updates, exclude="tensorboard")
         record("train/clip_range", settings.coefs.clip_range)
         if settings.coefs.clip_range_vf is not None:
@@ -753,3 +779,18 @@ class MlxPPO(PPO):
 
 def _read_schedule(value: Any) -> Any:
     return from_string(value) if isinstance(value, str) else value
+
+
+def _is_nobody(callback: BaseCallback) -> bool:
+    """Whether it's what SB3 makes of ``callback=None``."""
+    return type(callback) is ConvertCallback and callback.callback is None
+
+
+def _prepared(policy: Any, n_envs: int) -> Any:
+    """``env_actions`` for a rollout: limits of the actions' shape spare NumPy the broadcasting."""
+    space = policy.action_space
+    if not isinstance(space, spaces.Box) or policy.squash_output:
+        return partial(env_actions, policy)
+    shape = (n_envs, *space.shape)
+    low, high = (np.broadcast_to(limit, shape).copy() for limit in (space.low, space.high))
+    return lambda actions: np.minimum(np.maximum(actions.reshape(shape), low), high)

@@ -2,7 +2,8 @@
 
 Objects come down to the judgement line, holds with a body behind their heads; what has been judged
 is gone, and the head of a hold that is held stays on the line. Below the line a column is lit while
-its key is down.
+its key is down. Frames of any size show the same picture: a small one is a large one averaged over
+the areas of its pixels, which is what becomes of a window that is captured and made smaller.
 """
 
 from __future__ import annotations
@@ -22,39 +23,86 @@ BACKGROUND, GAP, KEY_UP, BROKEN, LINE, BODY, HELD, KEY_DOWN, NOTE = (
 )  # fmt: skip
 """Grey levels."""
 
+FINE = 336
+"""Rows that a drawing has at least; the frame is what averaging makes of it."""
+
+_LINE, _BELOW, _NOTE = 37 / 42, 75 / 84, 1 / 21
+"""Where the line begins and ends, and the height of a note, as parts of a frame's height."""
+
+_GAP = 21
+"""A gap is a column's width divided by this."""
+
 
 class Geometry(NamedTuple):
     """How the highway lies in a frame.
 
     Attributes:
         height, width: Of a frame, px.
-        line: Row of the judgement line: what is due ends on it.
-        note: Height of a note, px.
-        scale: px per ms of scrolled distance.
-        edges: First pixels of the columns, and the frame's width, `[keys + 1]`. The first pixel of
-            a column but the first is the gap before it.
+        fineness: Rows of the drawing for each row of pixels.
+        line: Row of the drawing at which the judgement line begins.
+        below: Row after the line: what is due ends here.
+        note: Height of a note in rows of the drawing.
+        scale: Rows of the drawing per ms of scrolled distance.
+        left, right: First pixel that is a column's alone, and the one after its last, `[keys]`.
+        seams: The pixels from left to right that are no column's alone, `[s]`.
+        sides: The columns before and after each of these, `[s, 2]`.
+        shares: How many 256ths of it are gap, and each of the two columns, `[s, 3]`.
     """
 
     height: int
     width: int
+    fineness: int
     line: int
+    below: int
     note: int
     scale: float
-    edges: NDArray[np.int64]
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    seams: NDArray[np.int64]
+    sides: NDArray[np.int64]
+    shares: NDArray[np.int64]
 
 
 def make_geometry(height: int, width: int, keys: int, scroll_speed: float) -> Geometry:
     """The highway in frames of some size, px.
+
+    A small frame is a large one averaged over the areas of its pixels, as a window that is captured
+    and made smaller.
 
     Args:
         height, width: Of a frame.
         keys: Number of columns.
         scroll_speed: The game's setting: from the top to the line takes 11,485 ms over it.
     """
-    line = round(height * 0.88)
-    edges = np.arange(keys + 1) * width // keys
-    note = max(2, round(height / 20))
-    return Geometry(height, width, line, note, line * scroll_speed / 11_485.0, edges)
+    fineness = -(-FINE // height)
+    rows = height * fineness
+    line = round(rows * _LINE)
+    # In units of 1 / (_GAP * keys) px, in which all edges are whole numbers
+    columns = np.arange(keys)
+    starts = (_GAP * columns + (columns > 0)) * width
+    ends = _GAP * (columns + 1) * width
+    unit = _GAP * keys
+    left, right = -(-starts // unit), ends // unit
+    x = np.arange(width)[:, None]
+    alone = ((x >= left) & (x < right)).any(axis=1)
+    seams = x[~alone, 0]
+    after = (seams[:, None] >= left).sum(axis=1)
+    of_columns = np.stack((ends[after - 1] - seams * unit, (seams + 1) * unit - starts[after]), 1)
+    shares = np.round(np.maximum(of_columns, 0) * 256 / unit).astype(np.int64)
+    return Geometry(
+        height,
+        width,
+        fineness,
+        line,
+        round(rows * _BELOW),
+        round(rows * _NOTE),
+        line * scroll_speed / 11_485.0,
+        left,
+        right,
+        seams,
+        np.stack((after - 1, after), axis=1),
+        np.concatenate((256 - shares.sum(axis=1, keepdims=True), shares), axis=1),
+    )
 
 
 class Course:
@@ -90,13 +138,18 @@ class Course:
         return position[piece] + velocity[piece] * (times - time[piece])
 
 
-def background(geometry: Geometry) -> Frames:
-    """A frame without objects and with no key down, `[height * width]`."""
-    frame = np.full((geometry.height, geometry.width), BACKGROUND, np.uint8)
-    frame[geometry.line] = LINE
-    frame[geometry.line + 1 :] = KEY_UP
-    frame[:, geometry.edges[1:-1]] = GAP
-    return frame.ravel()
+def background(geometry: Geometry) -> tuple[Frames, Frames]:
+    """What there is without objects and with no key down.
+
+    Returns:
+        The drawing of a column, `[height * fineness]`, and the frame, `[height * width]`.
+    """
+    strip = np.full(geometry.height * geometry.fineness, BACKGROUND, np.uint8)
+    strip[geometry.line : geometry.below] = LINE
+    strip[geometry.below :] = KEY_UP
+    frame = np.empty((1, geometry.height * geometry.width), np.uint8)
+    _spread(np.broadcast_to(strip, (1, len(geometry.left), len(strip))), geometry, frame)
+    return strip, frame[0]
 
 
 def draw(
@@ -116,20 +169,16 @@ def draw(
         positions: Where they stand.
         play: n rows.
         geometry: How the highway lies in a frame.
-        empty: The `background`.
+        empty: The drawing of a column without anything, from `background`.
         now: Where the highway stands, `[n]`.
         film: The frames, uint8 `[n, stack, height * width]`.
         slot: Which frame of each row is drawn.
     """
     n_rows, keys = play.next.shape
-    height = geometry.height
-    # A strip is a column of pixels; all of those within a column of the highway are alike.
-    inside = np.minimum(geometry.edges[:-1] + 1, geometry.edges[1:] - 1)
-    strips = np.repeat(empty.reshape(height, -1)[:, inside].T[None], n_rows, axis=0)
-    zone = strips[:, :, geometry.line + 1 :]
-    zone[play.lanes[KEY] > 0] = KEY_DOWN
-    flat = strips.reshape(-1, height)
+    # A strip is the drawing of a column, in which all pixels of a row are alike.
+    strips = np.repeat(empty[None], n_rows * keys, axis=0)
     line = geometry.line
+    strips[(play.lanes[KEY] > 0).ravel(), geometry.below :] = KEY_DOWN
     lanes = np.arange(n_rows * keys)
     index = play.next.ravel()
     holding = play.lanes[HOLDING].ravel() > 0
@@ -142,7 +191,7 @@ def draw(
         if not visible.size:
             break
         lanes, index, away = lanes[visible], index[visible], away[visible]
-        bottom = _pixel(line, geometry.scale, away)
+        bottom = _row(geometry, away)
         level = np.full(len(lanes), BODY)
         if first:
             held, broken = holding[lanes], broken[lanes]
@@ -151,17 +200,16 @@ def draw(
         hold = chart.hold[index].nonzero()[0]
         if hold.size:
             ends = positions.end[index[hold]] - now[lanes[hold] // keys]
-            top = _pixel(line, geometry.scale, ends)
-            _paint(flat, lanes[hold], top, bottom[hold], level[hold])
-        _paint(flat, lanes, bottom - geometry.note, bottom, np.full(len(lanes), NOTE))
+            _paint(strips, lanes[hold], _row(geometry, ends), bottom[hold], level[hold])
+        _paint(strips, lanes, bottom - geometry.note, bottom, np.full(len(lanes), NOTE))
         index = index + 1
         first = False
-    _spread(flat.reshape(n_rows, keys, height), geometry, film[:, slot])
+    _spread(strips.reshape(n_rows, keys, -1), geometry, film[:, slot])
 
 
-def _pixel(line: int, scale: float, away: Floats) -> NDArray[np.int64]:
-    """The row of pixels under something that is still some distance away."""
-    return line + 1 - np.floor(away * scale + 0.5).astype(np.int64)
+def _row(geometry: Geometry, away: Floats) -> NDArray[np.int64]:
+    """The row of the drawing under something that is still some distance away."""
+    return geometry.below - np.floor(away * geometry.scale + 0.5).astype(np.int64)
 
 
 def _paint(
@@ -178,7 +226,15 @@ def _paint(
 
 
 def _spread(strips: Frames, geometry: Geometry, frames: Frames) -> None:
-    """Makes frames `[n, height * width]` of strips `[n, keys, height]`."""
-    pixels = np.repeat(strips.transpose(0, 2, 1), np.diff(geometry.edges), axis=2)
-    pixels[:, :, geometry.edges[1:-1]] = GAP
-    frames[:] = pixels.reshape(len(frames), -1)
+    """Makes frames `[n, height * width]` of strips `[n, keys, height * fineness]`."""
+    n_rows, keys, _ = strips.shape
+    fineness = geometry.fineness
+    sums = strips.reshape(n_rows, keys, geometry.height, fineness).sum(axis=3, dtype=np.int64)
+    levels = (sums + fineness // 2) // fineness
+    pixels = frames.reshape(n_rows, geometry.height, geometry.width)
+    for column in range(keys):
+        pixels[:, :, geometry.left[column] : geometry.right[column]] = levels[:, column, :, None]
+    mixed = GAP * geometry.shares[:, :1, None] + sum(
+        geometry.shares[:, 1 + side, None] * levels[:, geometry.sides[:, side]] for side in (0, 1)
+    )
+    pixels[:, :, geometry.seams] = ((mixed + 128) >> 8).transpose(0, 2, 1)

@@ -40,9 +40,11 @@ _RULES: tuple[Any, ...] = (
     judgement.expire_until,
     judgement.apply_keys,
     scalar_kernels.step_row,
-    scalar_kernels.pixel,
-    scalar_kernels.fill,
+    scalar_kernels.row_under,
+    scalar_kernels.paint,
     scalar_kernels.draw_column,
+    scalar_kernels.spread,
+    scalar_kernels.blend,
 )
 _KERNELS: tuple[Any, ...] = (
     scalar_kernels.step_rows,

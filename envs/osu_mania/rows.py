@@ -305,7 +305,7 @@ class Film:
         n_rows, n_keys = simulator.play.next.shape
         self._simulator = simulator
         self._geometry = highway.make_geometry(height, width, n_keys, options.scroll_speed)
-        self._empty = highway.background(self._geometry)
+        self._empty, self._empty_frame = highway.background(self._geometry)
         self._course = highway.Course(simulator.charts, n_rows)
         self._frames = np.zeros((n_rows, options.frame_stack, height * width), np.uint8)
         self._newest = np.zeros(1, np.intp)  # place of the newest frame
@@ -329,17 +329,13 @@ class Film:
         self._newest[:] = (self._newest + 1) % self._frames.shape[1]
         charts, play = self._simulator.charts, self._simulator.play
         now = self._course.positions(times)
-        draw = _compiled().draw_rows if self._simulator.kernels == "numba" else highway.draw
-        draw(
-            charts.chart,
-            charts.positions,
-            play,
-            self._geometry,
-            self._empty,
-            now,
-            self._frames,
-            int(self._newest[0]),
-        )
+        what = charts.chart, charts.positions, play, self._geometry, self._empty, now
+        slot = int(self._newest[0])
+        if self._simulator.kernels == "numba":
+            scratch = self._empty_frame, np.empty_like(self._empty)
+            _compiled().draw_rows(*what, self._frames, slot, *scratch)
+        else:
+            highway.draw(*what, self._frames, slot)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What changes from step to step, by name."""

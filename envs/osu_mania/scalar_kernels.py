@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.osu_mania.charts import Positions
-from envs.osu_mania.highway import BODY, BROKEN, HELD, KEY_DOWN, NOTE, Geometry
+from envs.osu_mania.highway import BODY, BROKEN, GAP, HELD, KEY_DOWN, NOTE, Geometry
 from envs.osu_mania.judgement import apply_keys, expire_until, is_broken
 from envs.osu_mania.observation import FAR_AWAY, NEAR
 from envs.osu_mania.play import DUE, HOLDING, KEY, N_JUDGED, TIME, Chart, Play, Rules
@@ -151,16 +151,31 @@ def draw_rows(
     now: NDArray[np.float64],
     film: NDArray[np.uint8],
     slot: int,
+    empty_frame: NDArray[np.uint8],
+    strip: NDArray[np.uint8],
 ) -> None:
-    """Draws a frame of each row: see `highway.draw`."""
+    """Draws a frame of each row: see `highway.draw`.
+
+    Args:
+        chart, positions, play, geometry, empty, now, film, slot: As there.
+        empty_frame: The frame without anything.
+        strip: Scratch for the drawing of a column, `[height * fineness]`.
+    """
+    below = geometry.below
     for row in range(film.shape[0]):
         frame = film[row, slot]
-        for k in range(empty.shape[0]):
-            frame[k] = empty[k]
+        for k in range(len(frame)):
+            frame[k] = empty_frame[k]
         for column in range(play.next.shape[1]):
+            for k in range(len(strip)):
+                strip[k] = empty[k]
+            top = len(strip)
             if play.lanes[KEY, row, column] > 0.0:
-                fill(frame, geometry, column, geometry.line + 1, geometry.height, KEY_DOWN)
-            draw_column(chart, positions, play, geometry, now[row], frame, row, column)
+                paint(strip, below, len(strip), KEY_DOWN)
+                top = below
+            top = min(top, draw_column(chart, positions, play, geometry, now[row], strip, row, column))
+            spread(strip, geometry, max(top, 0) // geometry.fineness, column, frame)
+        blend(geometry, frame)
 
 
 def draw_column(
@@ -169,45 +184,75 @@ def draw_column(
     play: Play,
     geometry: Geometry,
     now: float,
-    frame: NDArray[np.uint8],
+    strip: NDArray[np.uint8],
     row: int,
     column: int,
-) -> None:
-    """Draws the objects of a column."""
+) -> int:
+    """Draws the objects of a column, and returns the topmost row of theirs."""
     reach = geometry.line / geometry.scale
     first = play.next[row, column]
     index = first
+    topmost = len(strip)
     while positions.start[index] - now <= reach:
-        bottom = pixel(geometry, positions.start[index] - now)
+        bottom = row_under(geometry, positions.start[index] - now)
         level = BODY
         if index == first and play.lanes[HOLDING, row, column] > 0.0:
             bottom = min(bottom, geometry.line)
             level = HELD
         if index == first and is_broken(play, row, column):
             level = BROKEN
+        topmost = min(topmost, bottom - geometry.note)
         if chart.hold[index]:
-            top = pixel(geometry, positions.end[index] - now)
-            fill(frame, geometry, column, top, bottom, level)
-        fill(frame, geometry, column, bottom - geometry.note, bottom, NOTE)
+            top = row_under(geometry, positions.end[index] - now)
+            paint(strip, top, bottom, level)
+            topmost = min(topmost, top)
+        paint(strip, bottom - geometry.note, bottom, NOTE)
         index += 1
+    return topmost
 
 
-def pixel(geometry: Geometry, away: float) -> int:
-    """The row of pixels under something that is still some distance away."""
-    return geometry.line + 1 - int(np.floor(away * geometry.scale + 0.5))
+def row_under(geometry: Geometry, away: float) -> int:
+    """The row of the drawing under something that is still some distance away."""
+    return geometry.below - int(np.floor(away * geometry.scale + 0.5))
 
 
-def fill(
-    frame: NDArray[np.uint8], geometry: Geometry, column: int, top: int, bottom: int, level: int
+def paint(strip: NDArray[np.uint8], top: int, bottom: int, level: int) -> None:
+    """Paints the rows from top up to bottom."""
+    for y in range(max(top, 0), min(bottom, len(strip))):
+        strip[y] = level
+
+
+def spread(
+    strip: NDArray[np.uint8],
+    geometry: Geometry,
+    top: int,
+    column: int,
+    frame: NDArray[np.uint8],
 ) -> None:
-    """Paints a column's rows of pixels from top up to bottom."""
-    left = geometry.edges[column] + (1 if column > 0 else 0)
-    width = geometry.edges[column + 1] - left
-    for y in range(max(top, 0), min(bottom, geometry.height)):
-        at = y * geometry.width + left
-        pixels = frame[at : at + width]
-        for k in range(width):
+    """Fills the pixels of a column, from a row of the frame down, by its drawing."""
+    fineness, width = geometry.fineness, geometry.width
+    left, right = geometry.left[column], geometry.right[column]
+    for y in range(top, geometry.height):
+        total = 0
+        for k in range(y * fineness, (y + 1) * fineness):
+            total += strip[k]
+        level = (total + fineness // 2) // fineness
+        pixels = frame[y * width + left : y * width + right]
+        for k in range(len(pixels)):
             pixels[k] = level
+
+
+def blend(geometry: Geometry, frame: NDArray[np.uint8]) -> None:
+    """Fills the pixels that are no column's alone, after those that are."""
+    for k in range(len(geometry.seams)):
+        gap, before, after = geometry.shares[k]
+        if before + after == 0:
+            continue
+        left, right = geometry.left[geometry.sides[k, 0]], geometry.left[geometry.sides[k, 1]]
+        for y in range(geometry.height):
+            at = y * geometry.width
+            mixed = gap * GAP + before * frame[at + left] + after * frame[at + right]
+            frame[at + geometry.seams[k]] = (mixed + 128) >> 8
 
 
 def stack_rows(film: NDArray[np.uint8], newest: int, out: NDArray[np.uint8]) -> None:

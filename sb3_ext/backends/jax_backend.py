@@ -21,11 +21,11 @@ from sb3_ext.backends.autograd import (
     predictions_of,
     raise_not_finite,
 )
-from sb3_ext.backends.base import Batch, Rates, UpdateSettings, UpdateStats, summarize, take
+from sb3_ext.backends.base import Batch, Rates, UpdateSettings, UpdateStats, take
 from sb3_ext.backends.jax_network import OwnNetwork, named_leaves
 from sb3_ext.backends.parameters import check_names_and_shapes, is_value_parameter, shapes
 from sb3_ext.backends.spec import NATURE_CNN, NetworkSpec
-from sb3_ext.functional.losses import Coefficients, Predictions
+from sb3_ext.functional.losses import Coefficients, Predictions, ppo_rows
 from sb3_ext.functional.xp import namespace
 
 __all__ = ["JaxActorCritic", "Network"]
@@ -47,8 +47,26 @@ _XP = namespace("jax")
 # called with names in place of arrays gives a tree which tells each leaf's name.
 
 
+@jax.custom_vjp
+def _product(weight: jax.Array, x: jax.Array) -> jax.Array:
+    """``W x``; backward, W is laid out anew, since products of columns with columns are slow."""
+    return weight @ x
+
+
+def _product_backward(saved: Any, d_y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    weight, x = saved
+    return d_y @ x.T, jax.lax.optimization_barrier(weight.T) @ d_y
+
+
+_product.defvjp(lambda weight, x: (weight @ x, (weight, x)), _product_backward)
+
+
 class Linear(eqx.Module):
-    """``x W + b``; W lies ``[in, out]``, in which order XLA multiplies it faster on a CPU."""
+    """``W x + b`` for columns x, ``[in, B]`` to ``[out, B]``.
+
+    The derivative of W, a sum over the B columns, is then a product of rows with rows: on a CPU
+    XLA has a faster one for it than for columns with columns.
+    """
 
     weight: Any
     bias: Any
@@ -57,7 +75,7 @@ class Linear(eqx.Module):
         self.weight, self.bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return x @ self.weight + self.bias
+        return _product(self.weight, x) + self.bias[:, None]
 
 
 class Convolution(Linear):
@@ -76,7 +94,7 @@ class Convolution(Linear):
 
 
 class Tower(eqx.Module):
-    """Linear layers with an activation after each."""
+    """Linear layers with an activation after each, ``[in, B]`` to ``[out, B]``."""
 
     layers: list[Linear]
     activation: str = eqx.field(static=True)
@@ -112,7 +130,7 @@ class NatureCNN(eqx.Module):
         x = x.astype(jnp.float32) * self.scale
         for convolution in self.convolutions:
             x = jax.nn.relu(convolution(x))
-        return jax.nn.relu(self.linear(x.reshape(len(x), -1)))
+        return jax.nn.relu(self.linear(x.reshape(len(x), -1).T)).T
 
 
 class Extractor(eqx.Module):
@@ -164,64 +182,63 @@ class Network(eqx.Module):
         self.value_head = Linear(parameters, "value_net")
 
     def __call__(self, x: Any, actor_only: bool = False) -> Outputs:
-        features = self.extractor(x)
+        features = _columns(self.extractor(x))
         latent = self.policy_net(features)
-        actions = self.action_head(latent)
+        actions = _columns(self.action_head(latent))
         if actor_only:
-            return Outputs(actions, latent, None, self.log_std)
+            return Outputs(actions, latent.T, None, self.log_std)
         if self.vf_extractor is not None:
-            features = self.vf_extractor(x)
-        values = self.value_head(self.value_net(features))[:, 0]
-        return Outputs(actions, latent, values, self.log_std)
+            features = _columns(self.vf_extractor(x))
+        values = self.value_head(self.value_net(features))[0]
+        return Outputs(actions, latent.T, values, self.log_std)
+
+
+def _columns(rows: jax.Array) -> jax.Array:
+    """Rows as columns or the other way round, laid out so: XLA would rather turn the products."""
+    return jax.lax.optimization_barrier(jax.lax.optimization_barrier(rows).T)
 
 
 # One optimizer step, as pure functions.
 
 
 class Learner(NamedTuple):
-    """What an optimizer step changes."""
+    """What an optimizer step changes; the network's parameters lie in one vector, ``[P]``."""
 
-    network: Network
+    parameters: jax.Array
     optimizer: Any
 
 
-def _norm(leaves: list[jax.Array]) -> jax.Array:
-    return jnp.sqrt(sum(jnp.sum(leaf * leaf) for leaf in leaves))
+def _norm(gradient: jax.Array) -> jax.Array:
+    return jnp.sqrt(jnp.sum(gradient * gradient))
 
 
-def _clip(gradient: Any, is_value: Any, limits: Rates) -> tuple[Any, jax.Array]:
+def _clip(gradient: jax.Array, is_value: NDArray, limits: Rates) -> tuple[jax.Array, jax.Array]:
     """The gradient within its limits, and its norm before."""
-    leaves, tree = jax.tree.flatten(gradient)
-    flags = jax.tree.leaves(is_value)
-    norm = _norm(leaves)
+    norm = _norm(gradient)
     if limits.value is None:
-        factor = jnp.minimum(limits.policy / (norm + 1e-6), 1.0)
-        return jax.tree.map(lambda g: g * factor, gradient), norm
-    factors = {}
-    for flag, limit in ((False, limits.policy), (True, limits.value)):
-        part = _norm([leaf for leaf, own in zip(leaves, flags, strict=True) if own is flag])
-        factors[flag] = jnp.minimum(limit / (part + 1e-6), 1.0)
-    clipped = [leaf * factors[own] for leaf, own in zip(leaves, flags, strict=True)]
-    return jax.tree.unflatten(tree, clipped), norm
+        return gradient * jnp.minimum(limits.policy / (norm + 1e-6), 1.0), norm
+    policy, value = (
+        jnp.minimum(limit / (_norm(jnp.where(part, gradient, 0.0)) + 1e-6), 1.0)
+        for limit, part in ((limits.policy, ~is_value), (limits.value, is_value))
+    )
+    return gradient * jnp.where(is_value, value, policy), norm
 
 
 def _apply(
     transform: optax.GradientTransformation,
-    is_value: Any,
+    is_value: NDArray,
     learner: Learner,
-    gradient: Any,
+    gradient: jax.Array,
     rates: Rates,
     limits: Rates,
 ) -> tuple[Learner, jax.Array]:
-    """Clip the gradient, move the network; also returns the norm before clipping."""
+    """Clip the gradient, move the parameters; also returns the norm before clipping."""
     gradient, norm = _clip(gradient, is_value, limits)
     moves, optimizer = transform.update(gradient, learner.optimizer)
-    if rates.value is None:
-        moves = jax.tree.map(lambda move: -rates.policy * move, moves)
-    else:
-        both = {False: rates.policy, True: rates.value}
-        moves = jax.tree.map(lambda move, own: -both[own] * move, moves, is_value)
-    return Learner(optax.apply_updates(learner.network, moves), optimizer), norm
+    rate: Any = rates.policy
+    if rates.value is not None:
+        rate = jnp.where(is_value, rates.value, rates.policy)
+    return Learner(learner.parameters - rate * moves, optimizer), norm
 
 
 def enable_compilation_cache() -> None:
@@ -251,15 +268,14 @@ class JaxActorCritic(AutogradActorCritic):
             # A tree like the network, with names in place of arrays.
             names = Network(spec, {name: name for name in self.shapes})
             self.names, self.structure = jax.tree.flatten(names)
-            self._turned = {name for name in self.names if _is_turned(name, self.shapes)}
         else:
             own = OwnNetwork(spec)
             initial = named_leaves(own)
             self.shapes = {name: leaf.shape for name, leaf in initial.items()}
             self.names, self.structure = list(initial), jax.tree.structure(own)
-            self._turned = set()
             parameters = initial if parameters is None else parameters
         assert parameters is not None
+        self.sizes = [int(np.prod(self.shapes[name])) for name in self.names]
         self.transform = _transform(spec.optimizer, **spec.optimizer_kwargs)
         self.learner: Learner
         self._set(parameters)
@@ -269,22 +285,22 @@ class JaxActorCritic(AutogradActorCritic):
     def _compile(self) -> None:
         """The functions that XLA runs; each is compiled at its first call with new shapes."""
         spec = self.spec
-        is_value = jax.tree.unflatten(
-            self.structure, [is_value_parameter(name) for name in self.names]
-        )
+        is_value = np.repeat([is_value_parameter(name) for name in self.names], self.sizes)
         step = partial(_apply, self.transform, is_value)
 
-        def loss(network: Network, batch: Batch, mask: Any, coefs: Coefficients) -> Any:
+        def loss(parameters: jax.Array, batch: Batch, mask: Any, coefs: Coefficients) -> Any:
+            network = self.network_of(parameters)
             predictions = predictions_of(_XP, spec, network(batch.obs), batch.actions)
             return loss_of(_XP, predictions, batch, coefs, mask), predictions
 
-        def choose(leaves: list[jax.Array], x: Any, noise: Any) -> Any:
-            network = jax.tree.unflatten(self.structure, leaves)
-            return chosen(_XP, spec, partial(network, x), noise)
+        def choose(parameters: jax.Array, x: Any, noise: Any) -> Any:
+            return chosen(_XP, spec, partial(self.network_of(parameters), x), noise)
 
         gradient = jax.value_and_grad(loss, has_aux=True)
-        self._infer = jax.jit(lambda network, x: network(x))
-        self._infer_actor = jax.jit(lambda network, x: network(x, actor_only=True))
+        self._infer = jax.jit(lambda parameters, x: self.network_of(parameters)(x))
+        self._infer_actor = jax.jit(
+            lambda parameters, x: self.network_of(parameters)(x, actor_only=True)
+        )
         self._choose = jax.jit(choose)
         self._gradient = jax.jit(gradient)
         self._apply = jax.jit(step)
@@ -293,27 +309,30 @@ class JaxActorCritic(AutogradActorCritic):
 
     def _set(self, parameters: Mapping[str, Any], optimizer: Any = None) -> None:
         check_names_and_shapes(self.shapes, parameters)
-        network = self._tree(parameters)
-        self.learner = Learner(network, optimizer or self.transform.init(network))
+        vector = self._vector(parameters)
+        self.learner = Learner(vector, optimizer or self.transform.init(vector))
         self._is_twin_old = True
 
-    def _tree(self, named: Mapping[str, Any]) -> Network:
-        """Canonical arrays in the network's place; its linear weights lie the other way round."""
-        leaves = [
-            jnp.array(
-                np.asarray(named[name]).T if name in self._turned else named[name],
-                jnp.float32,
-            )
-            for name in self.names
-        ]
-        return jax.tree.unflatten(self.structure, leaves)
+    def _vector(self, named: Mapping[str, Any]) -> jax.Array:
+        """Canonical arrays, one after the other."""
+        parts = [np.asarray(named[name], np.float32).reshape(-1) for name in self.names]
+        return jnp.array(np.concatenate(parts))
 
-    def _named(self, tree: Any) -> dict[str, NDArray]:
-        found = dict(zip(self.names, jax.tree.leaves(tree), strict=True))
-        return {
-            name: np.array(found[name].T if name in self._turned else found[name], order="C")
-            for name in self.shapes
-        }
+    def _views(self, vector: Any) -> list[Any]:
+        """Each parameter's part of a vector, in the order of the tree's leaves."""
+        views, start = [], 0
+        for name, size in zip(self.names, self.sizes, strict=True):
+            views.append(vector[start : start + size].reshape(self.shapes[name]))
+            start += size
+        return views
+
+    def network_of(self, parameters: jax.Array) -> Any:
+        """The network whose parameters a vector holds."""
+        return jax.tree.unflatten(self.structure, self._views(parameters))
+
+    def _named(self, vector: Any) -> dict[str, NDArray]:
+        found = dict(zip(self.names, self._views(np.asarray(vector)), strict=True))
+        return {name: found[name].copy() for name in self.shapes}
 
     def tensor(self, array: NDArray) -> NDArray:
         """As it is: jitted functions take NumPy's arrays, faster than ``jnp.asarray`` does."""
@@ -322,16 +341,16 @@ class JaxActorCritic(AutogradActorCritic):
     @property
     def own_network(self) -> Any:
         """The user's module, or None."""
-        network: Any = self.learner.network
+        network: Any = self.network_of(self.learner.parameters)
         return None if self.spec.network is None else network.module
 
     def infer(self, x: Any, actor_only: bool) -> Outputs:
         """One jitted forward pass."""
-        return (self._infer_actor if actor_only else self._infer)(self.learner.network, x)
+        return (self._infer_actor if actor_only else self._infer)(self.learner.parameters, x)
 
     def chooser(self) -> Callable[[Any, Any], Any]:
         """One jitted function; the network is taken apart once, not at every call."""
-        return partial(self._choose, jax.tree.leaves(self.learner.network))
+        return partial(self._choose, self.learner.parameters)
 
     def values(self, obs: Any) -> NDArray:
         """V(obs), ``[B]``."""
@@ -347,7 +366,7 @@ class JaxActorCritic(AutogradActorCritic):
     def loss_and_grad(self, minibatch: Batch, coefs: Coefficients) -> tuple[Predictions, Any]:
         """A jitted minibatch; :meth:`update` does the same without leaving XLA."""
         batch = self.minibatch_tensors(minibatch)
-        (_, predictions), gradient = self._gradient(self.learner.network, batch, None, coefs)
+        (_, predictions), gradient = self._gradient(self.learner.parameters, batch, None, coefs)
         return Predictions(*(None if p is None else np.asarray(p) for p in predictions)), gradient
 
     def named_gradients(self, gradient: Any) -> dict[str, NDArray]:
@@ -357,8 +376,8 @@ class JaxActorCritic(AutogradActorCritic):
     def combine(self, total: Any, gradient: Any, weight: float) -> Any:
         """``total + weight * gradient``."""
         if total is None:
-            return jax.tree.map(lambda g: g * weight, gradient)
-        return jax.tree.map(lambda t, g: t + g * weight, total, gradient)
+            return gradient * weight
+        return total + gradient * weight
 
     def apply_gradients(self, gradient: Any, learning_rate: Rates, max_grad_norm: Rates) -> float:
         """Clip by the norm and step."""
@@ -413,7 +432,7 @@ class JaxActorCritic(AutogradActorCritic):
 
     def parameters(self) -> dict[str, NDArray]:
         """Copies of the parameters."""
-        return self._named(self.learner.network)
+        return self._named(self.learner.parameters)
 
     def load_parameters(self, parameters: dict[str, NDArray]) -> None:
         """Set all parameters."""
@@ -432,10 +451,10 @@ class JaxActorCritic(AutogradActorCritic):
     def load_optimizer_state(self, state: dict[str, Any]) -> None:
         """Set what :meth:`optimizer_state` gave."""
         self.step_count = max(int(state["step"]), int("momentum_buffer" in state))
-        new = self.transform.init(self.learner.network)
+        new = self.transform.init(self.learner.parameters)
         for field, moment in _MOMENTS.items():
             if moment in state and hasattr(new, field):
-                new = new._replace(**{field: self._tree(state[moment])})
+                new = new._replace(**{field: self._vector(state[moment])})
         if isinstance(new, optax.ScaleByAdamState):
             new = new._replace(count=jnp.array(self.step_count, jnp.int32))
         self.learner = self.learner._replace(optimizer=new)
@@ -443,10 +462,6 @@ class JaxActorCritic(AutogradActorCritic):
 
 _MOMENTS = {"mu": "exp_avg", "nu": "exp_avg_sq", "trace": "momentum_buffer"}
 """Optax's names for the moments, and ours, which are torch's."""
-
-
-def _is_turned(name: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    return name.endswith(".weight") and len(shapes[name]) == 2
 
 
 def _transform(
@@ -472,13 +487,30 @@ class Plan(NamedTuple):
     mask: Any  # [T, S], 0 for what pads an epoch's last step; None: nothing does
 
 
+class Columns(NamedTuple):
+    """A :class:`Batch` without what the network reads, laid out in the plan's order, ``[T, S]``."""
+
+    old_log_prob: Any
+    old_values: Any
+    advantages: Any
+    returns: Any
+
+
+class Means(NamedTuple):
+    """Of each minibatch's rows, ``[T, k]`` each: k minibatches make an optimizer step."""
+
+    policy: Any
+    value: Any
+    entropy: Any
+    kl: Any
+    clipped: Any
+
+
 class Learned(NamedTuple):
     """What comes of an update's T optimizer steps."""
 
     learner: Learner
-    advantages: Any  # [T, S], as the loss saw them
-    predictions: Predictions  # [T, S] each
-    kls: Any  # [T, k], of each of a step's minibatches
+    means: Means
     norms: Any  # [T], of the gradients before clipping
 
 
@@ -518,25 +550,26 @@ def _scan(
     normalized: bool,
 ) -> Learned:
     """All steps of an update, from minibatches of ``size`` rows."""
-    advantages = rollout.advantages[plan.rows]
+    columns = Columns(*(column[plan.rows] for column in rollout[2:]))
     if normalized:
-        advantages = _normalize(advantages, plan.mask, size)
+        columns = columns._replace(advantages=_normalize(columns.advantages, plan.mask, size))
 
-    def take_step(learner: Learner, steps: tuple[Plan, jax.Array]) -> Any:
-        plan, advantages = steps
-        batch = jax.tree.map(lambda rows: rows[plan.rows], rollout)
-        batch = batch._replace(advantages=advantages)
-        (_, predictions), grads = gradient(learner.network, batch, plan.mask, coefs)
-        kl = _approx_kl(predictions, batch, plan.mask, size)
+    def take_step(learner: Learner, steps: tuple[Plan, Columns]) -> Any:
+        plan, columns = steps
+        obs, actions = jax.tree.map(lambda rows: rows[plan.rows], rollout[:2])
+        batch = Batch(obs, actions, *columns)
+        (_, predictions), grads = gradient(learner.parameters, batch, plan.mask, coefs)
         moved, norm = step(learner, grads, rates, limits)
-        return moved, (predictions, kl, norm)
+        return moved, (predictions, norm)
 
-    def take_step_or_stop(carry: Any, steps: tuple[Plan, jax.Array]) -> Any:
+    def take_step_or_stop(carry: Any, steps: tuple[Plan, Columns]) -> Any:
         learner, goes_on = carry
+        plan, columns = steps
 
         def go(learner: Learner) -> Any:
             moved, results = take_step(learner, steps)
-            goes_on = (results[1] <= kl_limit).all()
+            means = _means(results[0], columns, coefs, plan.mask, size)
+            goes_on = (means.kl <= kl_limit).all()
             kept = jax.tree.map(lambda new, old: jnp.where(goes_on, new, old), moved, learner)
             return (kept, goes_on), results
 
@@ -548,13 +581,35 @@ def _scan(
 
         return jax.lax.cond(goes_on, go, stay, learner)
 
-    steps = (plan, advantages)
+    steps = (plan, columns)
     if kl_limit is None:
-        learner, results = jax.lax.scan(take_step, learner, steps)
+        learner, (predictions, norms) = jax.lax.scan(take_step, learner, steps)
     else:
         begin = (learner, jnp.array(True))
-        (learner, _), results = jax.lax.scan(take_step_or_stop, begin, steps)
-    return Learned(learner, advantages, *results)
+        (learner, _), (predictions, norms) = jax.lax.scan(take_step_or_stop, begin, steps)
+    if predictions.entropy is not None and predictions.entropy.ndim == 1:
+        predictions = predictions._replace(entropy=predictions.entropy[:, None])
+    return Learned(learner, _means(predictions, columns, coefs, plan.mask, size), norms)
+
+
+def _means(
+    predictions: Predictions, columns: Columns, coefs: Coefficients, mask: Any, size: int
+) -> Means:
+    """Over each minibatch of ``size`` rows, from ``[T, S]`` or ``[S]``."""
+    terms = ppo_rows(_XP, *predictions, *columns, coefs)
+
+    def mean(rows: jax.Array) -> jax.Array:
+        rows = jnp.broadcast_to(rows, terms.ratio.shape)
+        blocks = rows.reshape(*rows.shape[:-1], -1, size)
+        if mask is None:
+            return blocks.mean(axis=-1)
+        inside = mask.reshape(blocks.shape)
+        counts = jnp.maximum(inside.sum(axis=-1), 1.0)
+        return jnp.where(inside > 0, blocks, 0.0).sum(axis=-1) / counts
+
+    kl = jnp.expm1(terms.log_ratio) - terms.log_ratio
+    clipped = (jnp.abs(terms.ratio - 1.0) > coefs.clip_range).astype(kl.dtype)
+    return Means(*map(mean, (terms.policy, terms.value, terms.entropy, kl, clipped)))
 
 
 def _normalize(advantages: jax.Array, mask: Any, size: int) -> jax.Array:
@@ -569,58 +624,34 @@ def _normalize(advantages: jax.Array, mask: Any, size: int) -> jax.Array:
     return result.reshape(advantages.shape)
 
 
-def _approx_kl(predictions: Predictions, batch: Batch, mask: Any, size: int) -> jax.Array:
-    """Of each of the step's minibatches, ``[k]``."""
-    log_ratio = (predictions.log_prob - batch.old_log_prob).reshape(-1, size)
-    rows = jnp.expm1(log_ratio) - log_ratio
-    if mask is None:
-        return rows.mean(axis=1)
-    counts = mask.reshape(-1, size)
-    return jnp.where(counts > 0, rows, 0.0).sum(axis=1) / jnp.maximum(counts.sum(axis=1), 1.0)
-
-
 def _read(
-    plan: Plan,
-    rollout: Batch,
-    settings: UpdateSettings,
-    result: Learned,
-    norms: NDArray,
+    plan: Plan, rollout: Batch, settings: UpdateSettings, result: Learned, norms: NDArray
 ) -> tuple[UpdateStats, int]:
     """The scan's results as the numbers that are logged, and how many steps were taken."""
-    n_epochs, size = settings.n_epochs, settings.batch_size
-    n = settings.rows_of_epoch(rollout.n_rows)
-    predictions, kls = result.predictions, np.asarray(result.kls)
+    n_epochs, coefs = settings.n_epochs, settings.coefs
+    per_epoch = -(-settings.rows_of_epoch(rollout.n_rows) // settings.batch_size)  # minibatches
 
-    def rows(stacked: Any) -> NDArray:
-        """``[T, S]``, or ``[T]`` for a number that all rows share, without the padding."""
-        array = np.asarray(stacked)
-        if array.ndim == 1:
-            array = np.repeat(array[:, None], plan.rows.shape[1], axis=1)
-        return array.reshape(n_epochs, -1)[:, :n].reshape(-1)
+    def flat(means: Any) -> NDArray:
+        return np.asarray(means, np.float64).reshape(n_epochs, -1)[:, :per_epoch].reshape(-1)
 
-    per_epoch = -(-n // size)  # minibatches
-    sizes = [size] * (n // size) + [n % size] * (n % size > 0)
-    sizes, stopped, n_steps, epochs = sizes * n_epochs, None, len(norms), n_epochs
-    end = n * n_epochs
+    means = Means(*map(flat, result.means))
+    end, stopped, n_steps = len(means.kl), None, len(norms)
     limit = np.inf if settings.target_kl is None else 1.5 * settings.target_kl
-    too_far = np.flatnonzero(kls.reshape(n_epochs, -1)[:, :per_epoch] > np.float32(limit))
+    too_far = np.flatnonzero(means.kl > np.float32(limit))
     if len(too_far):
         last = int(too_far[0])
-        stopped = float(kls.reshape(n_epochs, -1)[:, :per_epoch].flat[last])
-        epochs, sizes = last // per_epoch + 1, sizes[: last + 1]
-        n_steps, end = _steps_before(last, per_epoch, settings.accumulate), sum(sizes)
-    index = rows(plan.rows)[:end]
-    columns = (
-        rollout._replace(obs=None).take(index)._replace(advantages=rows(result.advantages)[:end])
-    )
-    entropy = None if predictions.entropy is None else rows(predictions.entropy)[:end]
-    stats = summarize(
-        settings.coefs,
-        sizes,
-        columns,
-        Predictions(rows(predictions.log_prob)[:end], entropy, rows(predictions.values)[:end]),
+        stopped, end = float(means.kl[last]), last + 1
+        n_steps = _steps_before(last, per_epoch, settings.accumulate)
+    epochs = -(-end // per_epoch)
+    policy, value, entropy, kl, clipped = (m[:end] for m in means)
+    stats = UpdateStats(
+        policy_loss=float(policy.mean()),
+        value_loss=float(value.mean()),
+        entropy_loss=float(-entropy.mean()),
+        loss=float(policy[-1] - coefs.ent_coef * entropy[-1] + coefs.vf_coef * value[-1]),
+        approx_kl=float(kl[(epochs - 1) * per_epoch :].mean()),
+        clip_fraction=float(clipped.mean()),
         n_epochs=epochs,
-        last_epoch=(epochs - 1) * per_epoch,
         stopped_kl=stopped,
         grad_norms=norms[:n_steps].tolist(),
     )

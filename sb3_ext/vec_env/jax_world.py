@@ -3,6 +3,7 @@
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecMonitor
 
@@ -46,6 +47,24 @@ class JaxWorldVecEnv(GymnasiumVecEnv):
         while self.world_env.replayed:
             self.step_async(self.world_env.action_space.sample())  # any will do
             self.step_wait()
+
+    def skip(self) -> list[dict[str, Any]]:
+        """Go through the rollout at once; what Monitor says of the episodes that ended in it."""
+        steps = self.world_env.skip()
+        done = steps.terminated | steps.truncated
+        first, episodes = np.zeros(self.num_envs, np.intp), []  # of the episode under way
+        for t, row in np.argwhere(done).tolist():
+            rewards = steps.reward[first[row] : t + 1, row]
+            self._returns[row] += rewards.sum(dtype=np.float64)
+            self._lengths[row] += len(rewards)
+            info: dict[str, Any] = {}
+            self._finish(row, info, None, bool(steps.truncated[t, row]))
+            episodes.append(info["episode"])
+            first[row] = t + 1
+        under_way = np.arange(len(done))[:, None] >= first
+        self._returns += steps.reward.sum(axis=0, where=under_way, dtype=np.float64)
+        self._lengths += len(done) - first
+        return episodes
 
     def _check_not_ahead(self, what: str) -> None:
         if self.world_env.replayed:

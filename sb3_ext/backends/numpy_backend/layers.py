@@ -97,6 +97,11 @@ class Linear(Module):
         np.matmul(x, weight_t, out=y)
         return np.add(y, self.bias_row, out=y)
 
+    def laid_out_for(self, n_rows: int) -> tuple[NDArray, NDArray, NDArray]:
+        """Copies for many forward passes of few rows: W^T, a bias for each row, room for y."""
+        biases = np.broadcast_to(self.bias_row, (n_rows, self.weight.shape[0])).copy()
+        return self.weight_t.copy(), biases, np.empty_like(biases)
+
     def backward(
         self, d_y: NDArray, needs_d_x: bool = True, d_x: NDArray | None = None
     ) -> NDArray | None:
