@@ -82,7 +82,11 @@ class PassiveWalkerEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         TypeError, ValueError: An argument makes no sense.
     """
 
-    metadata = {"render_modes": ["human", "rgb_array"], "render_fps": 50}  # noqa: RUF012 (Gymnasium's)
+    metadata = {  # noqa: RUF012 (Gymnasium's)
+        "render_modes": ["human", "rgb_array"],
+        "render_fps": 50,
+        "pretrained": {"efficient": str(Path(__file__).parent / "pretrained" / "efficient.npz")},
+    }
 
     def __init__(
         self,

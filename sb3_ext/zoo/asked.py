@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 
 from callbacks import KeysCallback, LiveViewCallback, SolvedCallback, WandbCallback
+from sb3_ext.zoo.checkpoints import Checkpoints
 from sb3_ext.zoo.errors import ZooError, reason
 from sb3_ext.zoo.preparation import Experiment
 from sb3_ext.zoo.runs import Run
 
 
 def asked_callbacks(
-    experiment: Experiment, run: Run, evaluation: EvalCallback | None, checkpoint: Any
+    experiment: Experiment,
+    run: Run,
+    evaluation: EvalCallback | None,
+    checkpoints: Checkpoints | None,
 ) -> list[BaseCallback]:
     """Makes them.
 
@@ -21,7 +27,7 @@ def asked_callbacks(
         experiment: What trains.
         run: Its files.
         evaluation: The periodic evaluation, which comes before these.
-        checkpoint: Saves one when it's called, or None.
+        checkpoints: Those that the key ``c`` asks for one more of, or None.
 
     Raises:
         ZooError: If one cannot be made.
@@ -32,12 +38,25 @@ def asked_callbacks(
         title = f"{experiment.title} ({run.folder.name})"
         callbacks.append(LiveViewCallback(run.folder / "live.mp4", title=title))
     if args.keys:
-        callbacks.append(KeysCallback(checkpoint))
+        callbacks.append(KeysCallback(_checkpoint(experiment, run, checkpoints)))
     if args.stop_at is not None:
-        callbacks.append(SolvedCallback(args.stop_at, evaluation=evaluation))
+        if math.isnan(args.stop_at):
+            raise ZooError("--stop-at must be a number")
+        solved = SolvedCallback(args.stop_at, evaluation=evaluation)
+        solved.verbose = args.verbose
+        callbacks.append(solved)
     if args.track:
         callbacks.append(_wandb(experiment, run))
     return callbacks
+
+
+def _checkpoint(
+    experiment: Experiment, run: Run, checkpoints: Checkpoints | None
+) -> Callable[[], Any]:
+    if checkpoints is not None:
+        return checkpoints.ask
+    model = experiment.model
+    return lambda: model.save(run.folder / f"rl_model_{model.num_timesteps}_steps")
 
 
 def _wandb(experiment: Experiment, run: Run) -> WandbCallback:

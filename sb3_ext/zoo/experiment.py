@@ -168,7 +168,7 @@ def _save(experiment: Experiment, training: Training) -> None:
 
 def _save_final(experiment: Experiment, training: Training) -> None:
     model, run, observers = experiment.model, training.run, training.observers
-    is_over = not training.outcome.broke_off and model.num_timesteps >= model._total_timesteps
+    is_over = not training.outcome.broke_off and _is_over(experiment)
     # A model that was broken off at any moment is none to go on from exactly.
     members = {MEMBER: observers.state().dumped()} if is_over else None
     files = model_files(model, run.model, run.normalizer, members)
@@ -177,6 +177,12 @@ def _save_final(experiment: Experiment, training: Training) -> None:
         path = run.folder / "replay_buffer.pkl"
         files = {path: lambda file: save_to_pkl(file, buffer), **files}
     save_together(files)
+
+
+def _is_over(experiment: Experiment) -> bool:
+    """Whether all steps are taken."""
+    model = experiment.model
+    return bool(model.num_timesteps >= model._total_timesteps)
 
 
 def _summarize(
@@ -197,6 +203,7 @@ def _summarize(
         "learning_seconds": clock.learning_seconds,
         "steps_per_second": steps / max(clock.learning_seconds, 1e-9),
         "interrupted": outcome.interrupted,
+        "stopped_early": not outcome.broke_off and not _is_over(experiment),
     }
     if training.observers.resumptions:
         summary["resumed"] = training.observers.resumptions
@@ -314,7 +321,9 @@ def report(run: runs.Run, summary: dict[str, Any], args: argparse.Namespace) -> 
             mean, std, n = (summary[f"{name}_mean_return{x}"] for x in ("", "_std", "_episodes"))
             print(f"{name + ' policy:':<13} return {mean:.2f} ± {std:.2f} over {n} episodes")
     print(f"run folder:   {run.folder} (summary.json, curve.png, models, logs)")
-    if summary["interrupted"] and run.checkpoints():
+    if summary["stopped_early"]:
+        print("a callback stopped it before its last step")
+    if (summary["interrupted"] or summary["stopped_early"]) and run.checkpoints():
         print(f"go on:        python zoo.py --resume {run.folder}")
     log_folder = "" if args.log_folder == "logs" else f" --log-folder {args.log_folder}"
     print(f"watch it:     python zoo.py enjoy --algo {args.algo} --env {run.env_id}{log_folder}")

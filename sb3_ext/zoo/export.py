@@ -25,9 +25,10 @@ from sb3_ext.portable.onnx_graph import parts_of
 from sb3_ext.portable.onnx_model import OnnxModel, to_onnx
 from sb3_ext.zoo import registry, runs
 from sb3_ext.zoo.agents import load_for_playing
-from sb3_ext.zoo.enjoy import find_model, hints, training_settings
+from sb3_ext.zoo.at_play import hints, training_settings
 from sb3_ext.zoo.errors import ZooError, reason
 from sb3_ext.zoo.make_env import EnvBuilder
+from sb3_ext.zoo.model_choice import find_model
 from sb3_ext.zoo.model_files import ONNX, leaves_open, read_model_file, told
 
 SUFFIXES = {"onnx": ONNX, "sb3": ".zip", "npz": ".npz", "safetensors": ".safetensors"}
@@ -80,7 +81,7 @@ def export(args: argparse.Namespace) -> int:
 def _source(args: argparse.Namespace) -> Path:
     if args.env is None and args.model is None:
         raise ZooError("which model? --env ID exports the newest run's, --model FILE another")
-    source = find_model(args, "" if args.env is None else registry.find_env(args.env).id)
+    source = find_model(args, None if args.env is None else registry.find_env(args.env)).path
     if source.suffix == ONNX:
         raise ZooError(f"{source} holds a graph, and nothing that could be made into another file")
     return source
@@ -96,6 +97,8 @@ def _target(args: argparse.Namespace, source: Path) -> Path:
         raise ZooError(f"-o {target}: there is no folder {str(target.parent)!r}")
     if target.is_dir():
         raise ZooError(f"-o {target} is a folder")
+    if args.pretrained is not None and args.output is None:
+        raise ZooError("--pretrained: -o says where to write")
     if target.exists() and target.samefile(source):
         raise ZooError(f"-o {target} is the model itself: give another name")
     return target

@@ -176,6 +176,14 @@ def add_model_choice(parser: Parser, what: str) -> None:
         help=f"{what} this model instead of a run's: .zip, .safetensors, .npz or .onnx",
     )
     add(
+        "--pretrained",
+        nargs="?",
+        const="",
+        default=None,
+        metavar="NAME",
+        help=f"{what} an agent that comes with the world (`zoo.py list` names them)",
+    )
+    add(
         "--policy-kwargs",
         nargs="+",
         action=StoreDict,

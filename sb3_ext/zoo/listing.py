@@ -11,6 +11,7 @@ import gymnasium as gym
 from sb3_ext.zoo import registry
 from sb3_ext.zoo.errors import ZooError
 from sb3_ext.zoo.hyperparams import own_folder, presets_of, read_yaml
+from sb3_ext.zoo.model_choice import pretrained_agents
 
 
 def show(args: argparse.Namespace) -> int:
@@ -52,6 +53,8 @@ def _show_world(spec: Any, entries: dict[str, dict[str, Any]]) -> None:
     print(f"    action       {spaces[1]}")
     print(f"    time limit   {spec.max_episode_steps or 'none'}")
     print(f"    vector form  {'yes' if spec.vector_entry_point else 'no'}")
+    if agents := pretrained_agents(spec):
+        print(f"    pretrained   {', '.join(agents)} (zoo.py enjoy --pretrained NAME)")
     tuned = [name for name, content in entries.items() if spec.id in content]
     print(f"    tuned for    {', '.join(tuned) or 'none'} ({_where()})")
     for name, content in entries.items():

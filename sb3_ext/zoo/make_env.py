@@ -48,15 +48,23 @@ class EnvBuilder:
     form: str
     env_kwargs: dict[str, Any] = field(default_factory=dict)
 
-    def train(self, n_envs: int, seed: int, normalizer: Path | None = None) -> VecEnv:
+    def train(
+        self,
+        n_envs: int,
+        seed: int,
+        normalizer: Path | None = None,
+        render_mode: str | None = None,
+    ) -> VecEnv:
         """The training env: rewards and observations normalized if the entry says so.
 
         Args:
             n_envs: Rows.
             seed: Row i is seeded with ``seed + i``.
             normalizer: Saved VecNormalize statistics to go on with.
+            render_mode: As Gymnasium has it.
         """
-        return self._wrap(self._base(n_envs, seed), training=True, normalizer=normalizer)
+        rows = self._base(n_envs, seed, render_mode)
+        return self._wrap(rows, training=True, normalizer=normalizer)
 
     def evaluation(
         self,

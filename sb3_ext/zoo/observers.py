@@ -19,6 +19,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from callbacks import CurveCallback, EvaluationCallback, ProgressCallback
 from sb3_ext.zoo import training_state, workers
+from sb3_ext.zoo.asked import asked_callbacks
 from sb3_ext.zoo.checkpoints import Checkpoints
 from sb3_ext.zoo.clock import Clock
 from sb3_ext.zoo.errors import ZooError, reason
@@ -108,6 +109,7 @@ def observe(
         )
         # First: the others have not seen the rollout begin that a state's future begins with.
         callbacks.insert(0, observers.checkpoints)
+    callbacks += asked_callbacks(experiment, run, evaluation, observers.checkpoints)
     if continuation is not None:
         continuation.forgetful(asked)
         callbacks.insert(0, PutBack(continuation.state, list(callbacks)))

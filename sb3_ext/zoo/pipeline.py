@@ -14,6 +14,7 @@ from sb3_ext.zoo import registry, trajectories
 from sb3_ext.zoo.at_play import AtPlay, at_play
 from sb3_ext.zoo.errors import ZooError
 from sb3_ext.zoo.experiment import carry_out, report
+from sb3_ext.zoo.model_choice import Choice
 from sb3_ext.zoo.runs import Run
 from sb3_ext.zoo.video import has_display, video_file
 
@@ -91,7 +92,7 @@ def _gpu(algo: str) -> str:
 def _trajectories(args: argparse.Namespace, run: Run) -> dict[str, np.ndarray]:
     """Plays episodes, saves them, and lets the world report on them if it can."""
     spec = registry.find_env(args.env)
-    with at_play(args, spec, run.model, None, in_a_run=True) as playing:
+    with at_play(args, spec, Choice(run.model, is_of_a_run=True), None) as playing:
         world: Any = playing.env.unwrapped.envs[0].unwrapped  # type: ignore[attr-defined]
         records: list[dict[str, Any]] = []
 
@@ -132,7 +133,7 @@ def _demo(args: argparse.Namespace, run: Run) -> None:
         if args.verbose > 0:
             print(f"no demo: {spec.id} has no render_mode {mode!r}")
         return
-    with at_play(args, spec, run.model, mode, in_a_run=True) as playing:
+    with at_play(args, spec, Choice(run.model, is_of_a_run=True), mode) as playing:
         n_steps = max(1, round(args.sim_duration * playing.fps))
         if args.gui:
             _play(playing, n_steps, lambda env: None)

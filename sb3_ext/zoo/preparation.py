@@ -95,7 +95,7 @@ def prepare(
     n_envs = 1 if args.algo == "ars" else settings.n_envs
     normalizer, notice = _normalizer(args, settings, pretrained)
     notices += [notice] if notice else []
-    env = builder.train(n_envs, seed, normalizer)
+    env = builder.train(n_envs, seed, normalizer, _render_mode(args, spec, form))
     try:
         if normalizer is not None:
             _take_options(settings, env)
@@ -117,6 +117,14 @@ def _entry(args: argparse.Namespace, spec: EnvSpec) -> Entry:
     from sb3_ext.zoo.tuning.retrain import trial_entry  # Optuna takes its time to import
 
     return trial_entry(args, spec)
+
+
+def _render_mode(args: argparse.Namespace, spec: EnvSpec, form: str) -> str | None:
+    """``--live-view`` shows frames of worlds that draw some; of others, what the agent sees."""
+    if not args.live_view or form == "jax":
+        return None
+    modes = registry.metadata_of(spec).get("render_modes") or ()
+    return "rgb_array" if "rgb_array" in modes else None
 
 
 def is_atari(spec: EnvSpec) -> bool:

@@ -14,10 +14,10 @@ from stable_baselines3.common.vec_env import VecEnv
 from callbacks.video import VideoFile
 from sb3_ext.zoo import registry, runs
 from sb3_ext.zoo.at_play import at_play
-from sb3_ext.zoo.enjoy import find_model
 from sb3_ext.zoo.errors import ZooError
+from sb3_ext.zoo.model_choice import Choice, find_model
 from sb3_ext.zoo.trajectories import collect
-from sb3_ext.zoo.video import video_file
+from sb3_ext.zoo.video import default_video, video_file
 
 
 def record(args: argparse.Namespace) -> int:
@@ -31,13 +31,12 @@ def record(args: argparse.Namespace) -> int:
             raise ZooError(f"--{flag.replace('_', '-')} must be at least 1")
     registry.import_packages(args.gym_packages)
     spec = registry.find_env(args.env)
-    models = _models(args, spec.id)
-    path = Path(args.output) if args.output else _default_path(args, models)
-    in_a_run = args.model is None and args.exp_id != -1
+    models = _models(args, spec)
+    path = Path(args.output) if args.output else _default_path(args, models[0].path)
     file: VideoFile | None = None
     try:
         for model in models:
-            file = _play(args, spec, model, path, file, in_a_run, captioned=len(models) > 1)
+            file = _play(args, spec, model, path, file, captioned=len(models) > 1)
     except BaseException:
         if file is not None:
             file.close(keep=False)
@@ -49,38 +48,37 @@ def record(args: argparse.Namespace) -> int:
     return 0
 
 
-def _models(args: argparse.Namespace, env_id: str) -> list[Path]:
+def _models(args: argparse.Namespace, spec: EnvSpec) -> list[Choice]:
     """The agent's file, or all of a training's in order."""
     if not args.training:
-        return [find_model(args, env_id)]
-    if args.model is not None:
-        raise ZooError("--training shows a run's checkpoints: it can't go with --model")
-    run = runs.find_run(Path(args.folder), args.algo, env_id, args.exp_id)
+        return [find_model(args, spec)]
+    if args.model is not None or args.pretrained is not None:
+        other = "--model" if args.model is not None else "--pretrained"
+        raise ZooError(f"--training shows a run's checkpoints: it can't go with {other}")
+    run = runs.find_run(Path(args.folder), args.algo, spec.id, args.exp_id)
     models = list(run.checkpoints().values())
     if run.model.is_file():
         models.append(run.model)
     if not models:
         raise ZooError(f"{run.folder} has no checkpoint and no model to record")
-    return models
+    return [Choice(model, is_of_a_run=args.exp_id != -1) for model in models]
 
 
-def _default_path(args: argparse.Namespace, models: list[Path]) -> Path:
-    name = "training" if args.training else models[0].stem
-    return models[0].parent / "videos" / f"{name}.mp4"
+def _default_path(args: argparse.Namespace, first: Path) -> Path:
+    return default_video(args, first, "training" if args.training else first.stem)
 
 
 def _play(
     args: argparse.Namespace,
     spec: EnvSpec,
-    path: Path,
+    choice: Choice,
     video: Path,
     file: VideoFile | None,
-    in_a_run: bool,
     captioned: bool,
 ) -> VideoFile:
-    with at_play(args, spec, path, "rgb_array", in_a_run) as playing:
+    with at_play(args, spec, choice, "rgb_array") as playing:
         opened = file if file is not None else video_file(video, playing.fps)
-        caption = _caption(path) if captioned else ""
+        caption = _caption(choice.path) if captioned else ""
 
         def add(env: VecEnv) -> None:
             frame: Any = env.render("rgb_array")
@@ -99,7 +97,7 @@ def _play(
         if args.verbose > 0:
             returns = found["returns"]
             told = f"return {returns.mean():.2f}" if len(returns) else "no episode ended"
-            print(f"{path.name}: {told}, {len(found['rewards'])} steps", flush=True)
+            print(f"{choice.path.name}: {told}, {len(found['rewards'])} steps", flush=True)
     return opened
 
 

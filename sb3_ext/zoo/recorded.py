@@ -20,6 +20,8 @@ MAY_CHANGE = (
     "final_eval_episodes",
     "gym_packages",
     "keep_checkpoints",
+    "keys",
+    "live_view",
     "log_folder",
     "log_interval",
     "n_timesteps",
@@ -28,7 +30,12 @@ MAY_CHANGE = (
     "resume",
     "save_freq",
     "save_replay_buffer",
+    "stop_at",
+    "track",
     "verbose",
+    "wandb_entity",
+    "wandb_project_name",
+    "wandb_tags",
 )
 
 

@@ -114,6 +114,23 @@ def find_env(env_id: str) -> EnvSpec:
     return spec
 
 
+def metadata_of(spec: EnvSpec) -> dict[str, Any]:
+    """What the class of a world says of itself; nothing if a function makes it.
+
+    Raises:
+        ZooError: If its module cannot be imported.
+    """
+    from gymnasium.envs.registration import load_env_creator
+
+    creator = spec.entry_point or spec.vector_entry_point
+    try:
+        if isinstance(creator, str):
+            creator = load_env_creator(creator)
+    except Exception as error:  # somebody's code: anything may happen
+        raise ZooError(f"cannot import {spec.id} ({creator}): {reason(error)}") from error
+    return getattr(creator, "metadata", None) or {}
+
+
 def _import_optional_worlds() -> None:
     """RL Zoo registers what third parties installed (Atari, PyBullet, MiniGrid, ...)."""
     import importlib.util

@@ -17,9 +17,12 @@ from sb3_ext.zoo.recorded import Recorded, merged
 # What a run may leave undone without another result.
 NOT_NEEDED = {
     "final_eval_episodes": 0,
+    "keys": False,
+    "live_view": False,
     "save_freq": -1,
     "save_replay_buffer": False,
     "tensorboard_log": "",
+    "track": False,
     "uuid": False,
 }
 

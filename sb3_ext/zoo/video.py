@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from callbacks.video import VideoFile, has_display
 from sb3_ext.zoo.errors import ZooError, reason
 
-__all__ = ["has_display", "video_file"]
+__all__ = ["default_video", "has_display", "video_file"]
 
 
 def video_file(path: Path, fps: float) -> VideoFile:
@@ -23,3 +24,10 @@ def video_file(path: Path, fps: float) -> VideoFile:
         raise ZooError(
             text if text.startswith("video ") else f"video {str(path)!r}: {text}"
         ) from None
+
+
+def default_video(args: argparse.Namespace, model: Path, name: str) -> Path:
+    """Where a video goes that nobody named: beside the model, or where one is for its agents."""
+    if args.pretrained is not None:  # that model lies in the installation
+        return Path("videos") / f"{args.env}_{name}.mp4"
+    return model.parent / "videos" / f"{name}.mp4"

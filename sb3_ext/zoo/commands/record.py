@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sb3_ext.zoo.flags import Parser, StoreDict, add_common, limit_blas_threads
+from sb3_ext.zoo.flags import Parser, add_common, add_model_choice, limit_blas_threads
 
 
 def build_parser() -> Parser:
@@ -15,15 +15,7 @@ def build_parser() -> Parser:
     )
     add = parser.add_argument
     add_common(parser)
-    add(
-        "-f",
-        "--folder",
-        "--log-folder",
-        dest="folder",
-        default="logs",
-        metavar="DIR",
-        help="where runs are (default: logs)",
-    )
+    add_model_choice(parser, "record")
     add(
         "-o",
         "--output",
@@ -35,24 +27,6 @@ def build_parser() -> Parser:
     add("-n", "--n-timesteps", type=int, default=1000, metavar="N", help="steps of a model at most")
     add("--episodes", type=int, default=1, metavar="N", help="episodes of a model (default: 1)")
     add("--training", action="store_true", help="one after the other: all checkpoints, the end")
-    add("--model", default=None, metavar="FILE", help="play this model instead of a run's")
-    add(
-        "--policy-kwargs",
-        nargs="+",
-        action=StoreDict,
-        metavar="KEY:VALUE",
-        help="what a bare .npz leaves open, e.g. activation_fn:relu",
-    )
-    add(
-        "--exp-id",
-        type=int,
-        default=0,
-        metavar="N",
-        help="the run's number (default 0: the newest; -1: no run folder)",
-    )
-    add("--load-best", action="store_true", help="play the best model instead of the last")
-    add("--load-checkpoint", type=int, default=None, metavar="STEPS", help="play this checkpoint")
-    add("--load-last-checkpoint", action="store_true", help="play the newest checkpoint")
     add("--stochastic", action="store_true", help="sampled actions")
     return parser
 

@@ -102,6 +102,24 @@ def build_parser() -> TrainParser:
     )
     add("-uuid", "--uuid", action="store_true", help="append a unique id to the run's folder")
     add("-P", "--progress", action="store_true", help="show the bar though this is no terminal")
+    add(
+        "--live-view",
+        action="store_true",
+        help="watch it learn: frame or observation, action, value, reward and the curve, in a "
+        "window, or without a display in the run's live.mp4",
+    )
+    add("--keys", action="store_true", help="keys in the terminal: p pause, c checkpoint, q stop")
+    add(
+        "--stop-at",
+        type=float,
+        default=None,
+        metavar="SCORE",
+        help="stop once the mean return of an evaluation reaches this",
+    )
+    add("--track", action="store_true", help="log to Weights & Biases (WANDB_MODE=offline works)")
+    add("--wandb-project-name", default="sb3", metavar="NAME", help="its project (default: sb3)")
+    add("--wandb-entity", default=None, metavar="NAME", help="its user or team")
+    add("-tags", "--wandb-tags", nargs="+", default=[], metavar="TAG", help="the W&B run's tags")
     return parser
 
 

@@ -18,9 +18,9 @@ from sb3_ext.parity.contents import Contents, compare_settings, compare_states, 
 from sb3_ext.parity.models import as_model
 from sb3_ext.parity.replay import Report, replay, rollout_terms
 from sb3_ext.zoo import registry, runs, workers
+from sb3_ext.zoo.at_play import training_settings
 from sb3_ext.zoo.diff.progress import Progress
 from sb3_ext.zoo.diff.sides import ModelFile
-from sb3_ext.zoo.enjoy import training_settings
 from sb3_ext.zoo.errors import ZooError, reason
 from sb3_ext.zoo.make_env import EnvBuilder, choose_form
 from sb3_ext.zoo.preparation import chosen_seed, set_threads
