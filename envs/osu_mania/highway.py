@@ -234,7 +234,7 @@ def _spread(strips: Frames, geometry: Geometry, frames: Frames) -> None:
     pixels = frames.reshape(n_rows, geometry.height, geometry.width)
     for column in range(keys):
         pixels[:, :, geometry.left[column] : geometry.right[column]] = levels[:, column, :, None]
-    mixed = GAP * geometry.shares[:, :1, None] + sum(
-        geometry.shares[:, 1 + side, None] * levels[:, geometry.sides[:, side]] for side in (0, 1)
-    )
+    gap, before, after = geometry.shares.T[:, :, None]
+    mixed = GAP * gap + before * levels[:, geometry.sides[:, 0]]
+    mixed += after * levels[:, geometry.sides[:, 1]]
     pixels[:, :, geometry.seams] = ((mixed + 128) >> 8).transpose(0, 2, 1)

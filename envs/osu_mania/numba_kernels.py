@@ -43,7 +43,6 @@ _RULES: tuple[Any, ...] = (
     scalar_kernels.row_under,
     scalar_kernels.paint,
     scalar_kernels.draw_column,
-    scalar_kernels.spread,
     scalar_kernels.blend,
 )
 _KERNELS: tuple[Any, ...] = (

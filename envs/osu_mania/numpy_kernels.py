@@ -51,6 +51,7 @@ from envs.osu_mania.play import (
     SCORE,
     SPAM,
     STAGE,
+    STRAY,
     SUM_LIMITS,
     TAIL_LATE,
     TIME,
@@ -114,6 +115,7 @@ def step_rows(
     _apply_keys(chart, play, rules, keys, switch)
     _expire_until(chart, play, rules, until)
     _count_holding(chart, play, rules, until)
+    _count_stray(play, rules, until)
     play.rows[:, TIME] = until
     rows = (play.rows[:, N_JUDGED] != judged).nonzero()[0]
     if rows.size:
@@ -535,3 +537,11 @@ def _count_holding(chart: Chart, play: Play, rules: Rules, until: Floats) -> Non
     well &= until[row] <= chart.end[play.next.ravel()[lanes]]
     held = np.bincount(row, well, minlength=len(until))
     play.events[:, HELD] = held * (until - play.rows[:, TIME]) / (1000.0 * rules.rate)
+
+
+def _count_stray(play: Play, rules: Rules, until: Floats) -> None:
+    lanes = (play.lanes[KEY] > play.lanes[HOLDING]).ravel().nonzero()[0]
+    if not lanes.size:
+        return
+    stray = np.bincount(lanes // play.next.shape[1], minlength=len(until))
+    play.events[:, STRAY] = stray * (until - play.rows[:, TIME]) / (1000.0 * rules.rate)

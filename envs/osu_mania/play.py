@@ -48,13 +48,15 @@ TERMS = (
     "combo_break",
     "score",
     "spam",
+    "stray",
     "idle",
     "milestone",
 )
 """What is counted in a step, and may be paid for: see `rewards`."""
 
 # Indices of `Play.events`, after those of the judgements
-HOLD_HEAD, HELD, HOLD_TAIL, COMBO_GAIN, COMBO_BREAK, SCORE, SPAM, IDLE, MILESTONE = range(6, 15)
+HOLD_HEAD, HELD, HOLD_TAIL, COMBO_GAIN, COMBO_BREAK, SCORE, SPAM, STRAY = range(6, 14)
+IDLE, MILESTONE = 14, 15
 
 
 class Chart(NamedTuple):
@@ -128,7 +130,7 @@ class Play(NamedTuple):
             LAST_ERROR: its signed error, late is positive.
             LAST_TIME.
         next: Where in the chart the first undecided object is, int64 `[n, K]`.
-        events: What happened in this step, by TERMS, float64 `[n, 15]`.
+        events: What happened in this step, by TERMS, float64 `[n, 16]`.
     """
 
     limits: Floats

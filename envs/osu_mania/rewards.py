@@ -26,6 +26,7 @@ WEIGHTS: dict[str, float] = {
     "combo_break": -0.2,
     "score": 0.0,
     "spam": -0.05,
+    "stray": -0.5,
     "idle": -0.1,
     "milestone": 0.0,
 }
@@ -40,6 +41,8 @@ WEIGHTS: dict[str, float] = {
     combo_break: per combo that is lost, whatever its length.
     score: per point of the score, of which a map has a million.
     spam: per press that hits nothing.
+    stray: per second and key that is down and holds nothing, by how it is when a step ends. Without
+        it an agent that lets go by chance while it explores needn't learn to.
     idle: per object whose time for a press went by without one; it's missed as well.
     milestone: per combo of 10, 25, 50, 100 and 200 that is reached.
 """

@@ -51,7 +51,7 @@ class Rows:
         simulator: The plays.
         keys: The keys that the players hold, bool `[n, K]`; the game may know it later.
         map_indices: Which of the maps each row plays, `[n]`.
-        sums: Events of the episode so far by `play.TERMS`, `[n, 15]`.
+        sums: Events of the episode so far by `play.TERMS`, `[n, 16]`.
     """
 
     def __init__(self, n_rows: int, options: Options) -> None:
@@ -150,7 +150,7 @@ class Rows:
         return self.maps[int(self.map_indices[row])]
 
     def reward_terms(self) -> NDArray[np.float64]:
-        """What each term has paid in the episode so far, `[n, 15]`."""
+        """What each term has paid in the episode so far, `[n, 16]`."""
         return self.sums * self._weights
 
     def results(self) -> dict[str, Any]:

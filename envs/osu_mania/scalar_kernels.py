@@ -14,7 +14,7 @@ from envs.osu_mania.charts import Positions
 from envs.osu_mania.highway import BODY, BROKEN, GAP, HELD, KEY_DOWN, NOTE, Geometry
 from envs.osu_mania.judgement import apply_keys, expire_until, is_broken
 from envs.osu_mania.observation import FAR_AWAY, NEAR
-from envs.osu_mania.play import DUE, HOLDING, KEY, N_JUDGED, TIME, Chart, Play, Rules
+from envs.osu_mania.play import DUE, HOLDING, KEY, N_JUDGED, STRAY, TIME, Chart, Play, Rules
 from envs.osu_mania.play import HELD as HELD_SECONDS
 from envs.osu_mania.scoring import update_score
 
@@ -46,6 +46,12 @@ def step_rows(
             due = min(due, play.lanes[DUE, row, column])
         if changes or holding or due <= until[row]:
             step_row(chart, play, rules, row, keys[row], switch[row], until[row])
+        stray = 0
+        for column in range(keys.shape[1]):
+            if play.lanes[KEY, row, column] > play.lanes[HOLDING, row, column]:
+                stray += 1
+        elapsed = until[row] - play.rows[row, TIME]
+        play.events[row, STRAY] = stray * elapsed / (1000.0 * rules.rate)
         play.rows[row, TIME] = until[row]
 
 
@@ -161,7 +167,6 @@ def draw_rows(
         empty_frame: The frame without anything.
         strip: Scratch for the drawing of a column, `[height * fineness]`.
     """
-    below = geometry.below
     for row in range(film.shape[0]):
         frame = film[row, slot]
         for k in range(len(frame)):
@@ -169,12 +174,9 @@ def draw_rows(
         for column in range(play.next.shape[1]):
             for k in range(len(strip)):
                 strip[k] = empty[k]
-            top = len(strip)
             if play.lanes[KEY, row, column] > 0.0:
-                paint(strip, below, len(strip), KEY_DOWN)
-                top = below
-            top = min(top, draw_column(chart, positions, play, geometry, now[row], strip, row, column))
-            spread(strip, geometry, max(top, 0) // geometry.fineness, column, frame)
+                paint(strip, geometry, frame, column, geometry.below, len(strip), KEY_DOWN)
+            draw_column(chart, positions, play, geometry, now[row], strip, frame, row, column)
         blend(geometry, frame)
 
 
@@ -185,14 +187,14 @@ def draw_column(
     geometry: Geometry,
     now: float,
     strip: NDArray[np.uint8],
+    frame: NDArray[np.uint8],
     row: int,
     column: int,
-) -> int:
-    """Draws the objects of a column, and returns the topmost row of theirs."""
+) -> None:
+    """Draws the objects of a column."""
     reach = geometry.line / geometry.scale
     first = play.next[row, column]
     index = first
-    topmost = len(strip)
     while positions.start[index] - now <= reach:
         bottom = row_under(geometry, positions.start[index] - now)
         level = BODY
@@ -201,14 +203,11 @@ def draw_column(
             level = HELD
         if index == first and is_broken(play, row, column):
             level = BROKEN
-        topmost = min(topmost, bottom - geometry.note)
         if chart.hold[index]:
             top = row_under(geometry, positions.end[index] - now)
-            paint(strip, top, bottom, level)
-            topmost = min(topmost, top)
-        paint(strip, bottom - geometry.note, bottom, NOTE)
+            paint(strip, geometry, frame, column, top, bottom, level)
+        paint(strip, geometry, frame, column, bottom - geometry.note, bottom, NOTE)
         index += 1
-    return topmost
 
 
 def row_under(geometry: Geometry, away: float) -> int:
@@ -216,30 +215,32 @@ def row_under(geometry: Geometry, away: float) -> int:
     return geometry.below - int(np.floor(away * geometry.scale + 0.5))
 
 
-def paint(strip: NDArray[np.uint8], top: int, bottom: int, level: int) -> None:
-    """Paints the rows from top up to bottom."""
-    for y in range(max(top, 0), min(bottom, len(strip))):
-        strip[y] = level
-
-
-def spread(
+def paint(
     strip: NDArray[np.uint8],
     geometry: Geometry,
-    top: int,
-    column: int,
     frame: NDArray[np.uint8],
+    column: int,
+    top: int,
+    bottom: int,
+    level: int,
 ) -> None:
-    """Fills the pixels of a column, from a row of the frame down, by its drawing."""
+    """Paints the rows of a drawing from top up to bottom, and the pixels in which they are."""
+    top, bottom = max(top, 0), min(bottom, len(strip))
+    for k in range(top, bottom):
+        strip[k] = level
     fineness, width = geometry.fineness, geometry.width
     left, right = geometry.left[column], geometry.right[column]
-    for y in range(top, geometry.height):
-        total = 0
-        for k in range(y * fineness, (y + 1) * fineness):
-            total += strip[k]
-        level = (total + fineness // 2) // fineness
+    for y in range(top // fineness, (bottom + fineness - 1) // fineness):
+        shade = level
+        first = y * fineness
+        if first < top or first + fineness > bottom:
+            total = 0
+            for k in range(first, first + fineness):
+                total += strip[k]
+            shade = (total + fineness // 2) // fineness
         pixels = frame[y * width + left : y * width + right]
         for k in range(len(pixels)):
-            pixels[k] = level
+            pixels[k] = shade
 
 
 def blend(geometry: Geometry, frame: NDArray[np.uint8]) -> None:

@@ -1,10 +1,9 @@
-import io
-import random
 import zipfile
 
 import numpy as np
 import pytest
 
+from benchmarks import fuzz_osu
 from envs.osu_mania.beatmap import (
     Beatmap,
     BeatmapError,
@@ -12,44 +11,7 @@ from envs.osu_mania.beatmap import (
 )
 from envs.osu_mania.osu_file import parse, read, read_archive
 
-SAMPLE = """osu file format v14
-
-[General]
-AudioFilename: song.mp3
-AudioLeadIn: 0
-Mode: 3
-
-[Editor]
-BeatDivisor: 4
-
-[Metadata]
-Title:A song: with a colon
-Artist:Somebody
-Creator:me
-Version:4K Hard
-
-[Difficulty]
-HPDrainRate:7.5
-CircleSize:4
-OverallDifficulty:8.2
-
-[Events]
-//Background
-0,0,"bg.jpg",0,0
-2,5000,9000
-
-[TimingPoints]
-0,500,4,1,0,100,1,0
-2000,-50,4,1,0,100,0,0
-4000,250,4,1,0,100,1,0
-
-[HitObjects]
-64,192,1000,1,0,0:0:0:0:
-192,192,1000,5,2,0:0:0:0:
-320,192,1500,128,0,2000:0:0:0:0:
-511,192,1750,1,0,0:0:0:0:
-64,192,2000,128,0,1900:0:0:0:0:
-"""
+SAMPLE = fuzz_osu.WRITTEN_BY_HAND.decode()
 """A hold in column 3, one that ends before it starts, two notes at once, a new combo's bit."""
 
 
@@ -229,61 +191,10 @@ def test_archives(tmp_path):
         read_archive(path)
 
 
-def mutated(rng, content):
-    """Bytes changed, lines dropped, doubled or swapped, numbers replaced, the file cut short."""
-    data = bytearray(content)
-    for _ in range(rng.randint(1, 4)):
-        kind = rng.randrange(5)
-        if kind == 0 and data:
-            data[rng.randrange(len(data))] = rng.randrange(256)
-        elif kind == 1:
-            del data[rng.randrange(len(data) + 1) :]
-        else:
-            lines = bytes(data).split(b"\n")
-            i = rng.randrange(len(lines))
-            if kind == 2:
-                lines[i : i + 1] = [lines[i]] * rng.randrange(3)
-            elif kind == 3:
-                j = rng.randrange(len(lines))
-                lines[i], lines[j] = lines[j], lines[i]
-            else:
-                fields = lines[i].split(b",")
-                odd = [b"", b"-1", b"nan", b"1e308", b"9" * 5000, b"2", b"128", b"0x10", b"\xff"]
-                fields[rng.randrange(len(fields))] = rng.choice(odd)
-                lines[i] = b",".join(fields)
-            data = bytearray(b"\n".join(lines))
-    return bytes(data)
-
-
-def fuzz(count, seed=0):
-    """How many of `count` mutated files were read, and how many refused."""
-    rng = random.Random(seed)
-    outcomes = {"read": 0, "refused": 0}
-    for _ in range(count):
-        content = mutated(rng, SAMPLE.encode())
-        try:
-            beatmap = parse(content, "fuzz.osu")
-        except BeatmapError as error:
-            assert str(error).startswith("fuzz.osu, line ")
-            assert len(str(error)) < 300
-            outcomes["refused"] += 1
-        else:
-            again = parse(beatmap.to_osu())
-            np.testing.assert_array_equal(again.starts, beatmap.starts)
-            assert np.isfinite(beatmap.scroll(beatmap.starts)).all()
-            outcomes["read"] += 1
-    return outcomes
-
-
 def test_mutated_files_are_read_or_refused():
-    outcomes = fuzz(1500)
-    assert min(outcomes.values()) > 300
+    outcomes = fuzz_osu.fuzz(1500)
+    assert min(outcomes["read"], outcomes["refused"]) > 300
 
 
 def test_a_large_map_is_read():
-    objects = io.StringIO()
-    for i in range(100_000):
-        objects.write(f"{(i % 4) * 128 + 64},192,{i * 50},1,0,0:0:0:0:\n")
-    head = SAMPLE.partition("[HitObjects]\n")[0]
-    beatmap = parse(head + "[HitObjects]\n" + objects.getvalue())
-    assert beatmap.n_objects == 100_000
+    assert parse(fuzz_osu.large_map()).n_objects == 100_000

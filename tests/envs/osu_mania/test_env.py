@@ -162,6 +162,7 @@ def test_reward_by_hand(make_beatmap):
         info["judgements"]["max"] == 2
     )
     assert terms["spam"] == WEIGHTS["spam"]
+    assert terms["stray"] == pytest.approx(WEIGHTS["stray"] * 0.12, abs=0.03)  # two for 0.06 s each
     assert terms["idle"] == WEIGHTS["idle"]
     assert terms["hold_head"] == WEIGHTS["hold_head"]
     assert terms["hold_tail"] == WEIGHTS["hold_tail"]
