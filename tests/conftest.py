@@ -14,6 +14,17 @@ for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 @pytest.fixture
 def x_display():
     """The name of a fresh X display."""
+    yield from x_server()
+
+
+@pytest.fixture(scope="module")
+def shared_x_display():
+    """The name of an X display that a file's tests share."""
+    yield from x_server()
+
+
+def x_server():
+    """Runs an X server and yields its display's name."""
     if shutil.which("Xvfb") is None:
         pytest.skip("Xvfb is not installed")
     read, write = os.pipe()
