@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from envs.gym_env import fresh_seed
 from envs.noise import RESET, Philox
 from envs.passive_walker import physics
+from envs.passive_walker.checks import finite_number
 from envs.passive_walker.rewards import TERMS, weights_of
 from envs.passive_walker.task import N_NOISE, Options, Task, clip_actions, end_of, observe
 
@@ -46,8 +47,8 @@ def make_task(
     physics.check_version()
     physics.timing(hz)
     options = Options.of(slope, friction, **others)
-    weights = weights_of(reward, reward_weights or {})
-    if seconds is not None and not 1.0 / hz <= seconds < np.inf:
+    weights = weights_of(reward, {} if reward_weights is None else reward_weights)
+    if seconds is not None and finite_number("seconds", seconds) < 1.0 / hz:
         raise ValueError(f"seconds must be at least one control step, or None, got {seconds}")
     limit = None if seconds is None else round(seconds * hz)
     return Task(n_rows, hz, options, weights, limit)

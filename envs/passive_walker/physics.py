@@ -9,6 +9,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.passive_walker.checks import finite_number
+
 Floats = NDArray[np.float64]
 
 XML = Path(__file__).with_name("walker.xml")
@@ -71,7 +73,7 @@ def timing(hz: float) -> tuple[int, float]:
         ValueError: The control rate can't be met.
     """
     low, high = _RATES
-    if not math.isfinite(hz) or not low <= hz <= high:
+    if not low <= finite_number("hz", hz) <= high:
         raise ValueError(f"hz must lie between {low:g} and {high:g}, got {hz}")
     n_steps = math.ceil(1.0 / (hz * _LONGEST_TIMESTEP) - 1e-9)
     return n_steps, 1.0 / (hz * n_steps)
@@ -83,7 +85,7 @@ def check_slope(degrees: float) -> float:
     Raises:
         ValueError: It isn't between 0 and 12 degrees.
     """
-    if not math.isfinite(degrees) or not 0.0 <= degrees <= LARGEST_SLOPE:
+    if not 0.0 <= finite_number("slope", degrees) <= LARGEST_SLOPE:
         raise ValueError(f"slope must lie between 0 and {LARGEST_SLOPE:g} degrees, got {degrees}")
     return math.radians(degrees)
 
@@ -124,8 +126,8 @@ def gait_start(slope: Floats, pace: Floats, mirrored: NDArray[np.bool_]) -> tupl
     Returns:
         qpos and qvel, `[n, 6]` each: x, z, left leg, left foot, right leg, right foot.
     """
-    table = _LIMIT_CYCLES.T
-    half, d_stance, d_swing = (np.interp(np.degrees(slope), table[0], c) for c in table[1:])
+    degrees, table = np.degrees(slope), _LIMIT_CYCLES.T
+    half, d_stance, d_swing = (np.interp(degrees, table[0], column) for column in table[1:])
     n = len(half)
     qpos, qvel = np.zeros((n, 6)), np.zeros((n, 6))
     stance, swing = np.where(mirrored, 4, 2), np.where(mirrored, 2, 4)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
+import warnings
 from typing import Any, Protocol
 
 import mujoco
@@ -13,6 +15,8 @@ from numpy.typing import NDArray
 
 SIZE = (960, 540)
 """Width and height of a picture, px."""
+
+_PATIENCE = 5.0  # s that the viewer's thread is given to end
 
 
 class Camera(Protocol):
@@ -39,10 +43,19 @@ def open_camera(mode: str, model: mujoco.MjModel, data: mujoco.MjData, hz: float
 
 
 def has_display() -> bool:
-    """Whether a window server is named; macOS and Windows have one."""
+    """Whether a window server answers; macOS and Windows have one.
+
+    MuJoCo's viewer would wait forever for one that is named and doesn't.
+    """
     if not sys.platform.startswith("linux"):
         return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return False
+    import glfw
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its errors: the answer is enough
+        return bool(glfw.init())
 
 
 class _Pictures:
@@ -50,7 +63,7 @@ class _Pictures:
 
     def __init__(self, model: mujoco.MjModel) -> None:
         # The floor is drawn level: it's gravity that is tilted.
-        if not has_display() and not os.environ.get("MUJOCO_GL"):
+        if not os.environ.get("MUJOCO_GL") and not has_display():
             _use_egl()
         try:
             self._renderer = mujoco.Renderer(model, SIZE[1], SIZE[0])
@@ -81,6 +94,8 @@ def _use_egl() -> None:
         ) from error
     context: Any = sys.modules[mujoco.Renderer.__module__].gl_context
     context.GLContext = GLContext
+    message = "no display: MuJoCo draws off screen, through EGL (MUJOCO_GL chooses another way)"
+    print(message, file=sys.stderr)
 
 
 class _Window:
@@ -93,7 +108,9 @@ class _Window:
             )
         import mujoco.viewer
 
+        others = set(threading.enumerate())
         self._viewer = mujoco.viewer.launch_passive(model, data)
+        self._threads = set(threading.enumerate()) - others
         self._viewer.cam.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._viewer.cam.fixedcamid = model.camera("track").id
         self._next, self._seconds = time.perf_counter(), 1.0 / hz
@@ -108,3 +125,6 @@ class _Window:
 
     def close(self) -> None:
         self._viewer.close()
+        # A process that ends while they still draw dies of a segmentation fault.
+        for thread in self._threads:
+            thread.join(_PATIENCE)

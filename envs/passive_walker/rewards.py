@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.passive_walker.checks import finite_number
+
 TERMS = ("progress", "alive", "hip", "lift", "fall")
 """Names of the reward's terms, in order."""
 
@@ -46,15 +48,16 @@ def weights_of(preset: str, changes: dict[str, Any]) -> Weights:
 
     Raises:
         ValueError: There's no such preset, or a weight isn't a finite number.
-        TypeError: There's no such weight.
+        TypeError: There's no such weight, or they have no names.
     """
     if preset not in PRESETS:
         raise ValueError(f"reward must be one of {', '.join(PRESETS)}, got {preset!r}")
+    if not isinstance(changes, dict):
+        raise TypeError(f"reward_weights must be a dict of names and weights, got {changes!r}")
     for name, value in changes.items():
         if name not in Weights._fields:
             raise TypeError(f"there is no reward weight {name!r}: {', '.join(Weights._fields)}")
-        if not np.isfinite(value):
-            raise ValueError(f"reward weight {name} must be finite, got {value}")
+        finite_number(f"reward weight {name}", value)
     return PRESETS[preset]._replace(**changes)
 
 

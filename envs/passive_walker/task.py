@@ -14,6 +14,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.passive_walker import physics, rewards
+from envs.passive_walker.checks import finite_number
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -75,7 +76,7 @@ class Options(NamedTuple):
             raise ValueError(f"friction must be positive, got {friction}")
         for name, limit in (("mass", 0.9), ("pace", 1.0), ("push", 1000.0)):
             value = getattr(options, name)
-            if not 0.0 <= value <= limit:
+            if not 0.0 <= finite_number(name, value) <= limit:
                 raise ValueError(f"{name} must lie between 0 and {limit:g}, got {value}")
         if options.start not in STARTS:
             raise ValueError(f"start must be one of {', '.join(STARTS)}, got {options.start!r}")
@@ -83,7 +84,10 @@ class Options(NamedTuple):
 
 
 def _range(name: str, value: Any) -> tuple[float, float]:
-    pair = np.asarray(value, np.float64)
+    try:
+        pair = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        pair = np.full(3, np.nan)
     if pair.shape not in ((), (2,)) or not np.isfinite(pair).all():
         raise ValueError(f"{name} must be a number or (lowest, highest), got {value!r}")
     low, high = (float(pair), float(pair)) if pair.ndim == 0 else map(float, pair)
@@ -146,6 +150,7 @@ class Task:
         self.hz, self.options, self.weights = hz, options, weights
         self.max_episode_steps = max_episode_steps
         self._limit = np.inf if max_episode_steps is None else max_episode_steps
+        self._slopes = np.radians(options.slope)
         self.slope = np.zeros(n_rows)
         self.elapsed = np.zeros(n_rows, np.int64)
         self._pushes = np.zeros((n_rows, _N_PUSHES))
@@ -164,15 +169,16 @@ class Task:
             noise: Uniforms in [0, 1), `[k, N_NOISE]`.
         """
         u, options = noise.astype(np.float64), self.options
-        low, high = np.radians(options.slope)
+        low, high = self._slopes
         slope = low + (high - low) * u[:, 0]
         pace = 1.0 + options.pace * (2.0 * u[:, 1] - 1.0)
         qpos, qvel = physics.gait_start(slope, pace, u[:, 2] < 0.5)
         rest = np.full(len(rows), options.start == "rest")
         if options.start == "mixed":
             rest = u[:, 3] < _REST_SHARE
-        for ours, other in zip((qpos, qvel), physics.rest_start(slope), strict=True):
-            ours[rest] = other[rest]
+        if np.count_nonzero(rest):
+            for ours, other in zip((qpos, qvel), physics.rest_start(slope), strict=True):
+                ours[rest] = other[rest]
         low, high = options.friction
         self.slope[rows], self.elapsed[rows] = slope, 0
         self._last_x[rows] = self._mark_x[rows] = qpos[:, 0]
@@ -281,7 +287,8 @@ def clip_actions(actions: Any, n_rows: int) -> Floats:
     if array.shape != (n_rows, 3):
         raise ValueError(f"actions must have shape {(n_rows, 3)}, got {array.shape}")
     if not np.isfinite(array).all():
-        raise ValueError(f"actions must be finite, got {array}")
+        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+        raise ValueError(f"actions must be finite, got {array[row].tolist()} in row {row}")
     return np.minimum(np.maximum(array, _LOWEST_ACTION, out=array), 1.0, out=array)
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
-from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 from envs.gym_env import fresh_seed
@@ -66,8 +65,9 @@ class PassiveWalkerVectorEnv(gym.vector.VectorEnv):
         reward_weights: dict[str, Any] | None = None,
         render_mode: str | None = None,
     ) -> None:
-        if num_envs < 1 or threads < 1:
-            raise ValueError(f"num_envs and threads must be positive, got {num_envs}, {threads}")
+        for name, number in (("num_envs", num_envs), ("threads", threads)):
+            if not isinstance(number, (int, np.integer)) or number < 1:
+                raise ValueError(f"{name} must be a whole number from 1 on, got {number!r}")
         if max_episode_steps not in (None, -1):  # gym.make's word for "no limit"
             seconds = max_episode_steps / hz
         self.task = make_task(
@@ -98,6 +98,8 @@ class PassiveWalkerVectorEnv(gym.vector.VectorEnv):
         self.model = physics.load_model(hz, np.radians(self.task.options.slope[0]))
         self._base = Constants.of(self.model)
         self._n_substeps = physics.timing(hz)[0]
+        from mujoco.batch import Batch  # not in versions that `make_task` has refused by now
+
         self._batch = Batch(self.model, num_envs, nthread=threads)
         self._bind()
         self._noise = ResetNoise(num_envs, N_NOISE)
@@ -217,7 +219,7 @@ class PassiveWalkerVectorEnv(gym.vector.VectorEnv):
         self._ended = self._moment()
         self._begin(rows)
         self._sums[:, rows] = 0.0
-        observations = observations.copy()  # the last ones are in the infos
+        observations = observations.copy()  # the infos have the last ones
         state = self._qpos[rows], self._qvel[rows], self._touch[rows]
         observations[rows] = observe(*state, self.task.slope[rows])
         return observations

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.zoo import registry, trajectories
 from sb3_ext.zoo.at_play import AtPlay, at_play
-from sb3_ext.zoo.errors import ZooError
+from sb3_ext.zoo.errors import ZooError, reason
 from sb3_ext.zoo.experiment import carry_out, report
 from sb3_ext.zoo.model_choice import Choice
 from sb3_ext.zoo.runs import Run
@@ -25,16 +27,7 @@ def pipeline(args: argparse.Namespace) -> int:
     Returns:
         The process's exit code: 0, or 130 after Ctrl-C.
     """
-    if args.sim_duration <= 0 or args.episodes < 1:
-        raise ZooError("--sim-duration must be positive and --episodes at least 1")
-    if args.gui and not has_display():
-        raise ZooError("--gui: there is no display to open a window on; leave it out for a video")
-    registry.import_packages(args.gym_packages)
-    if args.hz is not None:
-        _check_rate(args.env)
-        args.env_kwargs = {**(args.env_kwargs or {}), "hz": args.hz}
-    if args.gpu:
-        args.device = _gpu(args.algo)
+    _settle(args)
     run, summary = carry_out(args)
     if args.verbose > 0:
         report(run, summary, args)
@@ -49,14 +42,62 @@ def pipeline(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check_rate(env_id: str) -> None:
-    """Raises ZooError for a world that has no control rate to set."""
+def _settle(args: argparse.Namespace) -> None:
+    """Writes what the pipeline's own flags mean into the others.
+
+    Raises:
+        ZooError: One of them can't be followed here.
+    """
+    if not (math.isfinite(args.sim_duration) and args.sim_duration >= 0) or args.episodes < 1:
+        raise ZooError("--sim-duration must be 0 (no demo) or more, and --episodes at least 1")
+    if args.gui and not has_display():
+        args.gui = False
+        if args.verbose > 0:
+            print("--gui: no display to open a window on; the demo will be a video, demo.mp4")
+    registry.import_packages(args.gym_packages)
+    if args.hz is not None:
+        if "hz" not in _arguments(args.env):
+            raise ZooError(f"--hz: {args.env} has no control rate to set")
+        args.env_kwargs = {**(args.env_kwargs or {}), "hz": args.hz}
+    if args.gpu:
+        args.device = _gpu(args.algo)
+    if args.sim_duration and not args.gui:
+        _check_drawing(args)
+
+
+def _arguments(env_id: str) -> Collection[str]:
+    """What a world's constructor takes."""
     import gymnasium as gym
 
     entry = registry.find_env(env_id).entry_point
     creator = gym.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
-    if "hz" not in inspect.signature(creator).parameters:  # type: ignore[arg-type]
-        raise ZooError(f"--hz: {env_id} has no control rate to set")
+    return inspect.signature(creator).parameters  # type: ignore[arg-type]
+
+
+def _check_drawing(args: argparse.Namespace) -> None:
+    """Draws one picture, rather than find out after the training that it can't be done.
+
+    Raises:
+        ZooError: The world cannot be drawn here.
+    """
+    import gymnasium as gym
+
+    spec = registry.find_env(args.env)
+    if "rgb_array" not in _render_modes(spec):
+        return
+    try:
+        kwargs = args.env_kwargs or {}
+        env = gym.make(spec, render_mode="rgb_array", disable_env_checker=True, **kwargs)
+    except Exception:  # training says what is wrong with it
+        return
+    try:
+        env.reset()
+        env.render()
+    except Exception as error:  # of somebody's world, or of OpenGL
+        message = f"the demo can't be drawn ({reason(error)}); --sim-duration 0 leaves it out"
+        raise ZooError(message) from error
+    finally:
+        env.close()
 
 
 def _gpu(algo: str) -> str:
@@ -126,8 +167,12 @@ def _policy(playing: AtPlay) -> Any:
 
 def _demo(args: argparse.Namespace, run: Run) -> None:
     """Shows the agent for so many seconds: in a window with ``--gui``, else in a video."""
+    if not args.sim_duration:
+        return
     spec = registry.find_env(args.env)
     path = run.folder / "demo.mp4"
+    if "seconds" in _arguments(args.env):  # no time limit of its own cuts it
+        args.env_kwargs = {**(args.env_kwargs or {}), "seconds": args.sim_duration}
     mode = "human" if args.gui else "rgb_array"
     if mode not in _render_modes(spec):
         if args.verbose > 0:

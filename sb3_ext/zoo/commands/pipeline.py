@@ -22,12 +22,12 @@ def build_parser() -> Parser:
         type=float,
         default=30.0,
         metavar="S",
-        help="seconds of the demo (default: 30)",
+        help="seconds of the demo (default: 30; 0: none)",
     )
     add("--hz", type=float, default=None, metavar="N", help="control rate of the world, if it has")
     add("--episodes", type=int, default=10, metavar="N", help="episodes in trajectories.npz")
     add("--gpu", action="store_true", help="train on the backend's GPU")
-    add("--gui", action="store_true", help="show the demo in a window instead of a video")
+    add("--gui", action="store_true", help="show the demo in a window, if one can be opened")
     return parser
 
 

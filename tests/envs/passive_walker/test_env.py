@@ -138,15 +138,23 @@ def test_the_reward_is_its_terms_and_scales_with_the_rate():
     [
         ({"slope": 45}, "slope must lie between 0 and 12"),
         ({"slope": (5, 1)}, "lowest, highest"),
-        ({"slope": "steep"}, "could not convert"),
+        ({"slope": "steep"}, "slope must be a number or"),
+        ({"slope": (1, 2, 3)}, "slope must be a number or"),
+        ({"slope": float("inf")}, "slope must be a number or"),
         ({"hz": 7}, "hz must lie between"),
-        ({"hz": float("nan")}, "hz must lie between"),
+        ({"hz": float("nan")}, "hz must be a finite number"),
+        ({"hz": "fast"}, "hz must be a finite number, got 'fast'"),
         ({"friction": 0}, "friction must be positive"),
         ({"mass": 1.5}, "mass must lie between"),
+        ({"mass": "heavy"}, "mass must be a finite number"),
+        ({"push": -1.0}, "push must lie between"),
         ({"start": "lying"}, "start must be one of"),
         ({"reward": "style"}, "reward must be one of"),
         ({"reward_weights": {"beauty": 1}}, "no reward weight 'beauty'"),
+        ({"reward_weights": {"hip": "high"}}, "weight hip must be a finite number"),
+        ({"reward_weights": 5}, "reward_weights must be a dict"),
         ({"seconds": 0}, "seconds must be"),
+        ({"seconds": "long"}, "seconds must be a finite number"),
     ],
 )
 @pytest.mark.parametrize("make", [PassiveWalkerEnv, PassiveWalkerVectorEnv])
@@ -162,9 +170,18 @@ def test_bad_actions_are_named():
         env.step(np.array([np.nan, 0, 0]))
     with pytest.raises(ValueError, match="shape"):
         env.step(np.zeros(2))
-    rows = PassiveWalkerVectorEnv(2)
+    rows = PassiveWalkerVectorEnv(3)
     with pytest.raises(ResetNeeded):
-        rows.step(np.zeros((2, 3)))
+        rows.step(np.zeros((3, 3)))
+    rows.reset(seed=0)
+    with pytest.raises(ValueError, match=r"finite, got \[0.0, inf, 0.0\] in row 2"):
+        rows.step(np.array([[0, 0, 0], [0, 0, 0], [0, np.inf, 0]]))
+
+
+@pytest.mark.parametrize("arguments", [{"num_envs": 0}, {"threads": 0}, {"threads": 1.5}])
+def test_bad_numbers_of_rows_and_threads_are_named(arguments):
+    with pytest.raises(ValueError, match=f"{next(iter(arguments))} must be a whole number"):
+        PassiveWalkerVectorEnv(**arguments)
 
 
 def test_a_mujoco_out_of_range_is_named(monkeypatch):
@@ -172,6 +189,14 @@ def test_a_mujoco_out_of_range_is_named(monkeypatch):
         monkeypatch.setattr(mujoco, "__version__", version)
         with pytest.raises(ImportError, match=f"not {version}.*never upgrade in place"):
             PassiveWalkerEnv()
+
+
+def test_a_mujoco_that_has_no_batches_is_named(monkeypatch):
+    monkeypatch.delitem(sys.modules, "envs.passive_walker.vector_env")
+    monkeypatch.setitem(sys.modules, "mujoco.batch", None)
+    monkeypatch.setattr(mujoco, "__version__", "3.3.0")
+    with pytest.raises(ImportError, match="needs MuJoCo 3.17 or newer"):
+        gym.make_vec("PassiveWalker-v0", num_envs=2)
 
 
 def test_without_a_display_pictures_come_through_egl(tmp_path):

@@ -3,6 +3,7 @@
 import json
 
 import cv2
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -58,8 +59,9 @@ def test_bad_input_of_record(zoo, logs, tmp_path, arguments, said):
 
 def test_pipeline_leaves_everything_in_one_folder(zoo, tmp_path):
     flags = ("-n", 2048, "--final-eval-episodes", 4, "--episodes", 3, "--sim-duration", 0.5)
-    result = zoo("pipeline", *AIM, *flags)
+    result = zoo("pipeline", *AIM, *flags, "--gui")
     assert result.code == 0, result.err
+    assert "no display to open a window on; the demo will be a video" in result.out
     folder = tmp_path / "logs/ppo_numpy/SimpleAim-v0_1"
     with np.load(folder / "trajectories.npz") as arrays:
         assert arrays["observations"].shape == (600, 4)
@@ -93,10 +95,10 @@ def test_pipeline_gives_observations_as_the_world_does(zoo, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--sim-duration", "0"), "--sim-duration must be positive"),
+        (("--sim-duration", "-1"), "--sim-duration must be 0 (no demo) or more"),
+        (("--sim-duration", "nan"), "--sim-duration must be 0 (no demo) or more"),
         (("--hz", "50"), "SimpleAim-v0 has no control rate"),
         (("--gpu",), "ppo_numpy runs on the CPU"),
-        (("--gui",), "no display"),
     ],
 )
 def test_bad_input_of_pipeline(zoo, tmp_path, arguments, said):
@@ -105,6 +107,42 @@ def test_bad_input_of_pipeline(zoo, tmp_path, arguments, said):
     assert said in result.err
     assert len(result.err.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+class Undrawable(gym.Env):
+    """A world whose pictures fail."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012 (Gymnasium's)
+    observation_space = action_space = gym.spaces.Box(-1.0, 1.0, (1,))
+
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(1, np.float32), 0.0, True, False, {}
+
+    def render(self):
+        raise OSError("no OpenGL here")
+
+
+def test_a_world_that_cannot_be_drawn_is_not_trained_first(zoo, tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        gym.registry,
+        "Undrawable-v0",
+        gym.envs.registration.EnvSpec("Undrawable-v0", entry_point=Undrawable),
+    )
+    asked = ("--env", "Undrawable-v0", "-params", "policy:MlpPolicy", "n_steps:8", "batch_size:8")
+    result = zoo("pipeline", *asked, "-n", 8)
+    assert result.code == 2
+    assert "can't be drawn (no OpenGL here); --sim-duration 0 leaves it out" in result.err
+    assert not list(tmp_path.iterdir())
+    flags = ("--sim-duration", 0, "--final-eval-episodes", 0, "--episodes", 1)
+    result = zoo("pipeline", *asked, "-n", 8, *flags)
+    assert result.code == 0, result.err
 
 
 def test_the_control_rate_reaches_the_world(zoo, tmp_path):
