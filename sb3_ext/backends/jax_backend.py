@@ -47,20 +47,6 @@ _XP = namespace("jax")
 # called with names in place of arrays gives a tree which tells each leaf's name.
 
 
-@jax.custom_vjp
-def _product(weight: jax.Array, x: jax.Array) -> jax.Array:
-    """``W x``; backward, W is laid out anew, since products of columns with columns are slow."""
-    return weight @ x
-
-
-def _product_backward(saved: Any, d_y: jax.Array) -> tuple[jax.Array, jax.Array]:
-    weight, x = saved
-    return d_y @ x.T, jax.lax.optimization_barrier(weight.T) @ d_y
-
-
-_product.defvjp(lambda weight, x: (weight @ x, (weight, x)), _product_backward)
-
-
 class Linear(eqx.Module):
     """``W x + b`` for columns x, ``[in, B]`` to ``[out, B]``.
 
@@ -75,7 +61,7 @@ class Linear(eqx.Module):
         self.weight, self.bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return _product(self.weight, x) + self.bias[:, None]
+        return self.weight @ x + self.bias[:, None]
 
 
 class Convolution(Linear):
@@ -288,15 +274,20 @@ class JaxActorCritic(AutogradActorCritic):
         is_value = np.repeat([is_value_parameter(name) for name in self.names], self.sizes)
         step = partial(_apply, self.transform, is_value)
 
-        def loss(parameters: jax.Array, batch: Batch, mask: Any, coefs: Coefficients) -> Any:
-            network = self.network_of(parameters)
+        def loss(network: Any, batch: Batch, mask: Any, coefs: Coefficients) -> Any:
             predictions = predictions_of(_XP, spec, network(batch.obs), batch.actions)
             return loss_of(_XP, predictions, batch, coefs, mask), predictions
 
         def choose(parameters: jax.Array, x: Any, noise: Any) -> Any:
             return chosen(_XP, spec, partial(self.network_of(parameters), x), noise)
 
-        gradient = jax.value_and_grad(loss, has_aux=True)
+        # Derived by the leaves: a derivative through slices of one vector is a sum of padded ones.
+        of_tree = jax.value_and_grad(loss, has_aux=True)
+
+        def gradient(parameters: jax.Array, *rest: Any) -> Any:
+            found, tree = of_tree(self.network_of(parameters), *rest)
+            return found, jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(tree)])
+
         self._infer = jax.jit(lambda parameters, x: self.network_of(parameters)(x))
         self._infer_actor = jax.jit(
             lambda parameters, x: self.network_of(parameters)(x, actor_only=True)
