@@ -1,6 +1,7 @@
 """Env steps per second of OsuMania-v0 by kernels, observation and number of rows.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/osu_mania.py speed
+    OPENBLAS_NUM_THREADS=1 python benchmarks/osu_mania.py accuracy MODEL
     python benchmarks/osu_mania.py calibrate
 
 `speed` steps whole environments, 4K with holds, as `gym.make` and `gym.make_vec` give them: rules,
@@ -8,12 +9,17 @@ observation, reward terms, episodes that end and begin. Its keys are a perfect p
 maps, recorded beforehand, or keys that go up or down at random with probability 0.1 each. Turns are
 interleaved; a figure is the median over them, in CPU time of the one thread that it takes.
 
+`accuracy` lets an agent play maps that it has not seen, pattern by pattern, and prints the mean and
+the lowest accuracy, and how its judgements are spread. Environment options are given as on the
+zoo's command line, such as `--env-kwargs observation:highway`.
+
 `calibrate` fits rosu-pp's stars of generated maps by their speed, for `generate._STARS`.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import statistics
 import sys
 import time
@@ -30,6 +36,7 @@ except ModuleNotFoundError:  # run from a checkout that isn't installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     import envs
 from envs.osu_mania import generate
+from envs.osu_mania.play import JUDGEMENTS
 from envs.osu_mania.players import perfect_keys
 
 gym.register_envs(envs)
@@ -104,6 +111,50 @@ def speed(arguments: argparse.Namespace) -> None:
                 print(f"{observation:>8} {n_rows:>5} rows  {kernels:<6} {figures}", flush=True)
 
 
+def play_maps(predict: Any, n_maps: int, options: dict[str, Any]) -> tuple[Any, Any]:
+    """One episode on each of n maps, no two of them the same.
+
+    Args:
+        predict: Actions `[n, ...]` of observations `[n, ...]`.
+        n_maps: How many.
+        options: The environment's.
+
+    Returns:
+        Accuracies `[n]`, and judgements by kind `[n, 6]`.
+    """
+    env = gym.make_vec("OsuMania-v0", num_envs=n_maps, n_maps=10**6, **options)
+    observations, _ = env.reset(seed=0)
+    accuracies, counts = np.full(n_maps, np.nan), np.zeros((n_maps, len(JUDGEMENTS)))
+    while np.isnan(accuracies).any():
+        observations, _, terminated, _, infos = env.step(predict(observations))
+        for row in np.flatnonzero(terminated & np.isnan(accuracies)):
+            result = infos["final_info"]
+            accuracies[row] = result["accuracy"][row]
+            counts[row] = [result["judgements"][name][row] for name in JUDGEMENTS]
+    return accuracies, counts
+
+
+def accuracy(arguments: argparse.Namespace) -> None:
+    """Prints an agent's accuracy by pattern."""
+    from sb3_ext import PPO
+
+    model = PPO.load(arguments.model, device="cpu")
+    options = {"map_seed": arguments.map_seed, "difficulty": arguments.difficulty}
+    for pair in arguments.env_kwargs:
+        name, _, value = pair.partition(":")
+        options[name] = value if value.isalpha() else ast.literal_eval(value)
+    print(f"{'pattern':<8} {'mean':>8} {'lowest':>8}   " + " ".join(f"{j:>6}" for j in JUDGEMENTS))
+    for pattern in arguments.patterns:
+        found, counts = play_maps(
+            lambda observations: model.predict(observations, deterministic=True)[0],
+            arguments.maps,
+            options | {"pattern": pattern},
+        )
+        shares = counts.sum(axis=0) / counts.sum()
+        figures = " ".join(f"{share:>6.1%}" for share in shares)
+        print(f"{pattern:<8} {found.mean():>8.2%} {found.min():>8.2%}   {figures}", flush=True)
+
+
 def calibrate(arguments: argparse.Namespace) -> None:
     """Prints intercepts and slopes of stars over rows per second, for 1 to 10 keys."""
     import rosu_pp_py as rosu
@@ -142,10 +193,17 @@ def main() -> None:
     command.add_argument("--steps", type=int, default=2400, help="steps per turn; a map has 1900")
     command.add_argument("--work", type=int, default=2_500_000, help="env steps per turn at most")
     command.add_argument("--turns", type=int, default=5)
+    command = commands.add_parser("accuracy", help="an agent's accuracy by pattern")
+    command.add_argument("model", help="a file of sb3_ext.PPO or of stable-baselines3's")
+    command.add_argument("--maps", type=int, default=20, help="of each pattern")
+    command.add_argument("--map-seed", type=int, default=99, help="any but 0, that of training")
+    command.add_argument("--difficulty", nargs=2, type=float, default=[1.0, 3.0])
+    command.add_argument("--patterns", nargs="+", default=generate.PATTERNS)
+    command.add_argument("--env-kwargs", nargs="+", default=[], metavar="NAME:VALUE")
     command = commands.add_parser("calibrate", help="stars of generated maps by their speed")
     command.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
-    {"speed": speed, "calibrate": calibrate}[arguments.command](arguments)
+    {"speed": speed, "accuracy": accuracy, "calibrate": calibrate}[arguments.command](arguments)
 
 
 if __name__ == "__main__":

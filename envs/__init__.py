@@ -39,3 +39,7 @@ if "OsuMania-v0" not in registry:
         entry_point="envs.osu_mania.env:OsuManiaEnv",
         vector_entry_point="envs.osu_mania.vector_env:OsuManiaVectorEnv",
     )
+
+if "OsuManiaLive-v0" not in registry:
+    # One window, one keyboard: it has no vector form, and a play ends by itself.
+    register("OsuManiaLive-v0", entry_point="envs.osu_mania.live.env:OsuManiaLiveEnv")

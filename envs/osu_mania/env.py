@@ -21,6 +21,9 @@ from envs.osu_mania.replay import Recorder, Replay, judge, write_replay
 from envs.osu_mania.rows import N_RESET_NOISE, Observation, Rows, binary_keys
 
 RENDER_MODES = ["human", "rgb_array"]
+_FOLDER = Path(__file__).parent / "pretrained"
+PRETRAINED = {name: str(_FOLDER / f"{name}.npz") for name in ("compact", "pixels")}
+"""Trained agents: `docs/osu-mania.md` says how they were made and how well they play."""
 
 
 class OsuManiaEnv(gym.Env):
@@ -43,7 +46,11 @@ class OsuManiaEnv(gym.Env):
         ValueError: An option makes no sense.
     """
 
-    metadata: dict[str, Any] = {"render_modes": RENDER_MODES, "render_fps": 60}  # noqa: RUF012
+    metadata: dict[str, Any] = {  # noqa: RUF012
+        "render_modes": RENDER_MODES,
+        "render_fps": 60,
+        "pretrained": PRETRAINED,
+    }
 
     def __init__(self, render_mode: str | None = None, **options: Any) -> None:
         self.options = Options(**options)
@@ -216,7 +223,11 @@ _ROW = np.zeros(1, np.intp)
 
 def metadata_of(options: Options) -> dict[str, Any]:
     """Gymnasium's metadata: the game is shown at the rate at which it's played."""
-    return {"render_modes": RENDER_MODES, "render_fps": round(options.hz)}
+    return {
+        "render_modes": RENDER_MODES,
+        "render_fps": round(options.hz),
+        "pretrained": PRETRAINED,
+    }
 
 
 def check_render_mode(render_mode: str | None) -> None:

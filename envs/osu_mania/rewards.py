@@ -14,10 +14,10 @@ from envs.osu_mania.play import TERMS
 
 WEIGHTS: dict[str, float] = {
     "max": 1.0,
-    "300": 0.9,
-    "200": 0.5,
-    "100": 0.2,
-    "50": -0.2,
+    "300": 0.7,
+    "200": 0.3,
+    "100": 0.0,
+    "50": -0.3,
     "miss": -1.0,
     "hold_head": 0.5,
     "holding": 0.5,

@@ -51,6 +51,7 @@ class Rows:
         simulator: The plays.
         keys: The keys that the players hold, bool `[n, K]`; the game may know it later.
         map_indices: Which of the maps each row plays, `[n]`.
+        action_delay: How late keys arrive in this episode, without jitter, ms of real time, `[n]`.
         sums: Events of the episode so far by `play.TERMS`, `[n, 16]`.
     """
 
@@ -66,7 +67,7 @@ class Rows:
         self.sums = np.zeros((n_rows, len(TERMS)))
         self._weights = rewards.reward_weights(options.reward_weights)
         self._loaded: dict[int, int] = {}  # index of a map -> index of its chart
-        self._action_delay = np.zeros(n_rows)  # ms of real time
+        self.action_delay = np.zeros(n_rows)  # ms of real time
         self._observation_delay = np.zeros(n_rows)
         self._age = np.zeros(n_rows)  # of what is seen, ms of song time
         jitters = options.jitter("action"), options.jitter("observation")
@@ -97,7 +98,7 @@ class Rows:
         self.keys[rows] = False
         self._history[:, rows] = False
         self.sums[rows] = 0.0
-        self._action_delay[rows] = _within(options.delay("action"), numbers[:, 2])
+        self.action_delay[rows] = _within(options.delay("action"), numbers[:, 2])
         delay = _within(options.delay("observation"), numbers[:, 3])
         self._observation_delay[rows] = delay
         delay += options.jitter("observation") * numbers[:, 4]
@@ -207,7 +208,7 @@ class Rows:
             "keys": self.keys,
             "map_indices": self.map_indices,
             "sums": self.sums,
-            "action_delay": self._action_delay,
+            "action_delay": self.action_delay,
             "observation_delay": self._observation_delay,
             "age": self._age,
             "history": self._history,
@@ -228,7 +229,7 @@ class Rows:
         depth, n_rows, _ = self._history.shape
         self._newest = (self._newest + 1) % depth
         self._history[self._newest] = keys
-        delay = self._action_delay
+        delay = self.action_delay
         jitter = self.options.jitter("action")
         if jitter:
             delay = delay + jitter * noise[:, 0].astype(np.float64)

@@ -233,9 +233,7 @@ def standing(walk: Walk) -> NDArray[np.bool_]:
 
 def foot_heights(walk: Walk) -> Floats:
     """How high the feet are over the ground, m, `[T, 2]`."""
-    legs, feet = walk.qpos[:, [2, 4]], walk.qpos[:, [3, 5]]
-    height = walk.qpos[:, 1:2] - (physics.LEG - feet) * np.cos(legs)
-    return height - physics.FOOT
+    return physics.foot_heights(walk.qpos)
 
 
 def swing_clearance(walk: Walk, strikes: Strikes) -> tuple[Floats, NDArray[np.intp]]:

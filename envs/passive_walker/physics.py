@@ -29,6 +29,7 @@ LEG = 0.99
 FOOT = 0.01
 """Radius of the foot, m."""
 
+_ASTRIDE = 0.2  # rad, both legs' angles of a walker that stands
 _LONGEST_TIMESTEP = 0.002  # s; beyond it the stiff feet don't hold
 _RATES = (20.0, 1000.0)  # control rates, Hz
 _VERSIONS = ((3, 17), (5, 0))  # of MuJoCo: from the first, below the second
@@ -140,14 +141,21 @@ def gait_start(slope: Floats, pace: Floats, mirrored: NDArray[np.bool_]) -> tupl
     return qpos, qvel * pace[:, None]
 
 
-def rest_start(slope: Floats) -> tuple[Floats, Floats]:
+def rest_start(mirrored: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """States that stand still with the legs apart, the hip over the middle between the feet.
 
     Args:
-        slope: rad, `[n]`.
+        mirrored: Whether the right leg is ahead, `[n]`.
     """
-    n = len(slope)
+    n = len(mirrored)
     qpos = np.zeros((n, 6))
-    qpos[:, 1] = LEG * np.cos(0.2) + FOOT
-    qpos[:, 2], qpos[:, 4] = 0.2, -0.2
+    qpos[:, 1] = LEG * np.cos(_ASTRIDE) + FOOT
+    qpos[:, 2] = np.where(mirrored, -_ASTRIDE, _ASTRIDE)
+    qpos[:, 4] = -qpos[:, 2]
     return qpos, np.zeros((n, 6))
+
+
+def foot_heights(qpos: Floats) -> Floats:
+    """How high left and right foot are over the ground, m, `[n, 2]`, in states `[n, 6]`."""
+    legs, feet = qpos[:, 2:5:2], qpos[:, 3:6:2]
+    return qpos[:, 1:2] - (LEG - feet) * np.cos(legs) - FOOT

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from envs.passive_walker.checks import finite_number
 
-TERMS = ("progress", "alive", "hip", "lift", "fall")
+TERMS = ("progress", "alive", "hip", "lift", "flight", "fall")
 """Names of the reward's terms, in order."""
 
 
@@ -22,6 +22,7 @@ class Weights(NamedTuple):
         alive: For not having fallen.
         hip: For the squared hip action (1 is the largest torque).
         lift: For the feet's lifts (1 is the highest).
+        flight: For having no foot on the ground.
         fall: Once, for falling or standing still.
     """
 
@@ -30,6 +31,7 @@ class Weights(NamedTuple):
     alive: float
     hip: float
     lift: float
+    flight: float = 0.0
     fall: float = 0.0
 
 
@@ -65,15 +67,17 @@ def reward_terms(
     weights: Weights,
     speed: NDArray[np.float64],
     actions: NDArray[np.float64],
+    flies: NDArray[np.bool_],
     failed: NDArray[np.bool_],
     seconds: float,
 ) -> NDArray[np.float64]:
-    """The terms of a control step in the order of `TERMS`, `[5, n]`; their sum is the reward.
+    """The terms of a control step in the order of `TERMS`, `[6, n]`; their sum is the reward.
 
     Args:
         weights: Of the terms.
         speed: Mean speed of the hip down the slope over the step, m/s, `[n]`.
         actions: Hip torque in [-1, 1] and the feet's lifts in [0, 1], `[n, 3]`.
+        flies: Whether it has no foot on the ground, `[n]`.
         failed: Whether the walker has fallen or stood still, `[n]`.
         seconds: Length of a control step.
     """
@@ -83,6 +87,7 @@ def reward_terms(
     terms[1] = weights.alive * ~failed
     terms[2] = -weights.hip * hip * hip
     terms[3] = -weights.lift * (left + right)
-    terms[4] = -weights.fall / seconds * failed
+    terms[4] = -weights.flight * flies
+    terms[5] = -weights.fall / seconds * failed
     terms *= seconds
     return terms

@@ -24,6 +24,8 @@ N_NOISE = 24
 
 LOWEST_HIP = 0.75
 """m; below it the walker has fallen."""
+IN_THE_AIR = 0.005
+"""m over the ground; a foot that stands bounces by less."""
 WIDEST_LEG = 0.9
 """rad from the slope's normal; beyond it the walker has fallen."""
 PATIENCE = 2.0
@@ -119,7 +121,7 @@ class Outcome(NamedTuple):
 
     observation: NDArray[np.float32]
     reward: Floats
-    terms: Floats  # in the order of `rewards.TERMS`, `[5, n]`
+    terms: Floats  # in the order of `rewards.TERMS`, `[6, n]`
     terminated: Bools
     truncated: Bools
     speed: Floats
@@ -160,6 +162,7 @@ class Task:
         self._patience = max(1, round(PATIENCE * hz))
         self._last_x = np.zeros(n_rows)  # at the last step
         self._mark_x = np.zeros(n_rows)  # at the last check of progress
+        self._on_the_ground = np.zeros(n_rows, bool)  # for rewards that don't ask
 
     def begin(self, rows: NDArray[np.intp], noise: NDArray[np.floating]) -> Start:
         """Starts episodes.
@@ -172,12 +175,13 @@ class Task:
         low, high = self._slopes
         slope = low + (high - low) * u[:, 0]
         pace = 1.0 + options.pace * (2.0 * u[:, 1] - 1.0)
-        qpos, qvel = physics.gait_start(slope, pace, u[:, 2] < 0.5)
+        mirrored = u[:, 2] < 0.5
+        qpos, qvel = physics.gait_start(slope, pace, mirrored)
         rest = np.full(len(rows), options.start == "rest")
         if options.start == "mixed":
             rest = u[:, 3] < _REST_SHARE
         if np.count_nonzero(rest):
-            for ours, other in zip((qpos, qvel), physics.rest_start(slope), strict=True):
+            for ours, other in zip((qpos, qvel), physics.rest_start(mirrored), strict=True):
                 ours[rest] = other[rest]
         low, high = options.friction
         self.slope[rows], self.elapsed[rows] = slope, 0
@@ -236,7 +240,10 @@ class Task:
         speed = (x - self._last_x) * self.hz
         self._last_x[:] = x
         terminated = fallen(qpos) | self._stands_still(x)
-        terms = rewards.reward_terms(self.weights, speed, actions, terminated, 1.0 / self.hz)
+        flies = flying(qpos) if self.weights.flight else self._on_the_ground
+        terms = rewards.reward_terms(
+            self.weights, speed, actions, flies, terminated, 1.0 / self.hz
+        )
         truncated = self.elapsed >= self._limit
         seen = observe(qpos, qvel, touch, self.slope)
         return Outcome(seen, terms.sum(axis=0), terms, terminated, truncated, speed)
@@ -296,6 +303,12 @@ def fallen(qpos: Floats) -> Bools:
     """Whether rows, `[n, 6]`, lie on the ground or have their legs too wide apart."""
     legs = np.abs(qpos[:, 2:5:2])
     return (qpos[:, 1] < LOWEST_HIP) | (np.maximum(legs[:, 0], legs[:, 1]) > WIDEST_LEG)
+
+
+def flying(qpos: Floats) -> Bools:
+    """Whether rows, `[n, 6]`, have no foot on the ground."""
+    heights = physics.foot_heights(qpos)
+    return np.minimum(heights[:, 0], heights[:, 1]) > IN_THE_AIR
 
 
 def end_of(terminated: bool, truncated: bool, qpos: Floats) -> str:

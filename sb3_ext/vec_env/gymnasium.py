@@ -7,7 +7,7 @@ other two into it, see the class for what is exact and what cannot be.
 
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -32,10 +32,9 @@ from stable_baselines3.common.vec_env.base_vec_env import (
     VecEnvStepReturn,
 )
 
+from sb3_ext.vec_env.infos import ends_of, rows_of, scatter
+
 _PLAIN_SPACES = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
-_FINAL_KEYS = ("final_obs", "_final_obs", "final_info", "_final_info")
-# Gymnasium stores an env's bool, int and float in these; anything else keeps its NumPy type.
-_PYTHON_DTYPES = (np.dtype(bool), np.dtype(np.int64), np.dtype(np.float64))
 
 
 class GymnasiumVecEnv(VecEnv):
@@ -85,7 +84,7 @@ class GymnasiumVecEnv(VecEnv):
             self._layers.append(layer.env)
         self._base = self._layers[-1]
         observation_space = vector_env.single_observation_space
-        _check_spaces(observation_space, vector_env.single_action_space)
+        check_spaces(observation_space, vector_env.single_action_space)
         super().__init__(vector_env.num_envs, observation_space, vector_env.single_action_space)
         self.metadata = dict(vector_env.metadata)
 
@@ -186,18 +185,11 @@ class GymnasiumVecEnv(VecEnv):
         self, infos: dict[str, Any], ended: np.ndarray
     ) -> tuple[list[dict[str, Any]], dict[int, Any]]:
         """Split a SAME_STEP step's infos into the ended episodes' and the new ones'."""
-        row_infos = self._rows_of({k: v for k, v in infos.items() if k not in _FINAL_KEYS})
-        final: dict[int, dict[str, Any]] = {i: {} for i in ended.tolist()}
-        self._scatter({k: infos[k] for k in _FINAL_KEYS if k in infos}, final, ended)
+        row_infos = self._rows_of(infos)
         terminal_obs = {}
-        for i, row in final.items():
-            if "final_obs" not in row:
-                raise ValueError(
-                    f"row {i} of {self._base} ended in autoreset mode SAME_STEP without "
-                    'infos["final_obs"]: the terminal observation is lost'
-                )
-            terminal_obs[i] = row["final_obs"]
-            self.reset_infos[i], row_infos[i] = row_infos[i], row.get("final_info") or {}
+        for i, (last_obs, last_info) in ends_of(infos, ended, self.num_envs).items():
+            terminal_obs[i] = last_obs
+            self.reset_infos[i], row_infos[i] = row_infos[i], last_info
         return row_infos, terminal_obs
 
     def _reset_rows(self, ended: np.ndarray, obs: Any) -> None:
@@ -210,7 +202,7 @@ class GymnasiumVecEnv(VecEnv):
             obs[ended] = first[ended]
         rows = np.flatnonzero(ended)
         reset_infos: dict[int, dict[str, Any]] = {i: {} for i in rows.tolist()}
-        self._scatter(infos, reset_infos, rows)
+        scatter(infos, reset_infos, rows, self.num_envs)
         for i, info in reset_infos.items():
             self.reset_infos[i] = info
 
@@ -293,43 +285,7 @@ class GymnasiumVecEnv(VecEnv):
         return self._take(obs, dtype=space.dtype)
 
     def _rows_of(self, infos: dict[str, Any]) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        if infos:
-            self._scatter(infos, rows, np.arange(self.num_envs))
-        return rows
-
-    def _scatter(
-        self,
-        infos: Mapping[str, Any],
-        into: list[dict[str, Any]] | dict[int, dict[str, Any]],
-        rows: np.ndarray,
-    ) -> None:
-        """Hand the entries of Gymnasium's dict of arrays to the dicts of these rows.
-
-        ``infos["_key"]``, ``[n_envs]``, says which rows have ``infos["key"]``; without it all
-        have. A value that isn't an array over the rows goes to each as it is.
-        """
-        for key, value in infos.items():
-            if key[:1] == "_" and key[1:] in infos:
-                continue
-            mask = infos.get(f"_{key}")
-            having = rows if mask is None else rows[np.asarray(mask, dtype=bool)[rows]]
-            column: Iterable[Any]
-            if isinstance(value, dict):
-                nested: dict[int, dict[str, Any]] = {i: {} for i in having.tolist()}
-                self._scatter(value, nested, having)
-                column = nested.values()
-            elif hasattr(value, "__array__") and np.shape(value)[:1] == (self.num_envs,):
-                taken = np.asarray(value)[having]
-                if taken.dtype == object:
-                    column = deepcopy(taken.tolist())
-                else:
-                    python = taken.ndim == 1 and taken.dtype in _PYTHON_DTYPES
-                    column = taken.tolist() if python else taken
-            else:
-                column = [value] * len(having)
-            for i, item in zip(having.tolist(), column, strict=True):
-                into[i][key] = item
+        return rows_of(infos, self.num_envs)
 
     # Seeds, options, attributes
 
@@ -488,7 +444,12 @@ def _row(obs: Any, i: int) -> Any:
     return obs[i].copy()
 
 
-def _check_spaces(observation_space: spaces.Space, action_space: spaces.Space) -> None:
+def check_spaces(observation_space: spaces.Space, action_space: spaces.Space) -> None:
+    """Refuse spaces that stable-baselines3 doesn't know.
+
+    Raises:
+        TypeError: It names the space.
+    """
     named = {"": observation_space}
     if isinstance(observation_space, spaces.Dict):
         named = {f" {key!r}": space for key, space in observation_space.spaces.items()}

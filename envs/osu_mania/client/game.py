@@ -31,7 +31,7 @@ class Choices:
         can_fail: A play ends when the health is used up.
         lead_in: Song time before the first object, ms.
         auto: After so many seconds each screen but the play itself goes on by itself; None: never.
-        plays: The client closes after so many plays; None: never.
+        plays: The client closes after the results of so many plays; None: never.
     """
 
     ruleset: str = "stable"
@@ -135,6 +135,8 @@ class Game:
         elif self.stage == Stage.SELECT:
             self._begin(now)
         elif self.stage == Stage.RESULTS:
+            plays = self.choices.plays
+            self.closed = plays is not None and len(self.finished) >= plays
             self._enter(Stage.SELECT, now)
         elif self._play.clock.paused:
             self._play.clock.toggle_pause(now)
@@ -236,8 +238,6 @@ class Game:
     def _enter(self, stage: Stage, now: float) -> None:
         if stage == Stage.RESULTS:
             self.finished.append(self._play)
-            if self.choices.plays is not None and len(self.finished) >= self.choices.plays:
-                self.closed = True
         elif stage != Stage.PLAY:
             self.performance = None
         self.stage, self._since = stage, now

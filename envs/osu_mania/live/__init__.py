@@ -14,5 +14,7 @@ here.
     refusals    when not to play
     ledger      judgements, combo and score as rewards
     pacing      steps at a fixed rate
+    options     what can be chosen
+    gear        everything that is in use at once
     env         OsuManiaLive-v0
 """

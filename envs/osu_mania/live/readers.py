@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import threading
 import time
@@ -281,7 +282,7 @@ class _WebSocketLink(_Link):
             with connection:
                 self._connection = connection
                 while not self._stopping.is_set():
-                    self._take(connection.recv())
+                    self._take(_newest(connection))
         except (self._errors, OSError) as error:
             if not self._stopping.is_set():
                 raise LiveError(f"{self.url} can't be read: {_reason(error)}") from error
@@ -292,6 +293,15 @@ class _WebSocketLink(_Link):
         connection = self._connection
         if connection is not None:
             connection.close()
+
+
+def _newest(connection: Any) -> str | bytes:
+    """Waits for a message; of several that are there already only the last one matters."""
+    message = connection.recv()
+    with contextlib.suppress(TimeoutError):
+        while True:
+            message = connection.recv(timeout=0)
+    return message
 
 
 def _reason(error: BaseException) -> str:

@@ -51,6 +51,11 @@ class RunningClient:
         assert "serving" in line, f"the client did not start: {line!r}"
         self.port = int(line.rpartition(":")[2])
 
+    def kill(self):
+        """Ends it without a word."""
+        self.process.kill()
+        self.process.wait(20)
+
     def plays(self, number, timeout=30.0):
         """The results of the first plays, once there are so many."""
         until = time.monotonic() + timeout

@@ -221,6 +221,25 @@ def test_actions_arrive_later(make_beatmap):
         assert len(seen) == 1 if not jitter else len(seen) > 4
 
 
+@pytest.mark.parametrize("pattern", ["jack", "hold"])
+def test_a_perfect_player_who_knows_the_delay(pattern):
+    """Keys that arrive late and not at once, sent so much earlier, are on time."""
+    options = {"action_delay": (0.0, 45.0), "action_jitter": 4.0, "pattern": pattern, "rate": 1.25}
+    env = OsuManiaVectorEnv(num_envs=12, **options, seconds=6, difficulty=(1.0, 3.0))
+    env.reset(seed=0)
+    delays = (env.rows.action_delay + 2.0) * 1.25
+    assert np.ptp(delays) > 30
+    for _ in range(300):
+        env.step(perfect_keys(env.rows.simulator, delays))
+    counts = env.rows.simulator.play.counts
+    assert counts[:, :2].sum() > 0.99 * counts.sum() > 100
+    env.reset(seed=0)
+    for _ in range(300):
+        env.step(perfect_keys(env.rows.simulator))
+    unaware = env.rows.simulator.play.counts
+    assert unaware[:, 0].sum() < 0.7 * counts[:, 0].sum()
+
+
 def test_observations_are_older(make_beatmap):
     beatmap = make_beatmap((0, 2000), (0, 2400))
     fresh = OsuManiaEnv(maps=beatmap, hz=100)

@@ -195,7 +195,7 @@ def test_a_mujoco_that_has_no_batches_is_named(monkeypatch):
     monkeypatch.delitem(sys.modules, "envs.passive_walker.vector_env")
     monkeypatch.setitem(sys.modules, "mujoco.batch", None)
     monkeypatch.setattr(mujoco, "__version__", "3.3.0")
-    with pytest.raises(ImportError, match="needs MuJoCo 3.17 or newer"):
+    with pytest.raises(ImportError, match="needs MuJoCo"):
         gym.make_vec("PassiveWalker-v0", num_envs=2)
 
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 
 from envs.passive_walker import physics
 from envs.passive_walker.models import (
@@ -99,3 +100,90 @@ def test_the_environment_s_table_is_these_gaits():
         np.testing.assert_allclose(
             [state[1] + slope, state[3], state[2]], [half, d_stance, d_swing], atol=2e-8
         )
+
+
+def points(angles, rates):
+    """Positions and velocities `[3, 2]` of the standing leg's mass, the hip and the swinging one's.
+
+    Angles from the vertical, of the swinging and the standing leg, the foot that stands at 0.
+    """
+    (swing, stance), (d_swing, d_stance) = angles, rates
+
+    def up(angle):
+        return np.array([-math.sin(angle), math.cos(angle)])
+
+    def turning(angle, rate):
+        return -rate * np.array([math.cos(angle), math.sin(angle)])
+
+    hip, d_hip = up(stance), turning(stance, d_stance)
+    swung = 0.5 * up(swing), 0.5 * turning(swing, d_swing)
+    return (
+        np.array([0.5 * hip, hip, hip - swung[0]]),
+        np.array([0.5 * d_hip, d_hip, d_hip - swung[1]]),
+    )
+
+
+def jacobian(angles):
+    """Of the points with the angles, `[6, 2]`."""
+    return np.stack([points(angles, unit)[1].ravel() for unit in np.eye(2)], axis=1)
+
+
+def step_of_points(section, slope):
+    """The compass gait's step from Newton's laws for three masses on rods, and nothing else.
+
+    Returns:
+        The next step's section, and how long this one took, s.
+    """
+    masses = np.array([5.0, 10.0, 5.0])
+    half, d_swing, d_stance = section
+    start = np.array([-slope - half, -slope + half, d_swing, d_stance])
+
+    def derivative(_, state):
+        angles, rates, h = state[:2], state[2:], 1e-6
+        j = jacobian(angles)
+        turning = (jacobian(angles + h * rates) - jacobian(angles - h * rates)) / (2 * h) @ rates
+        m = np.repeat(masses, 2)
+        forces = -m * turning - m * np.tile([0.0, 9.81], 3)
+        return np.concatenate([rates, np.linalg.solve(j.T @ (m[:, None] * j), j.T @ forces)])
+
+    def lands(time, state):
+        return state[0] + state[1] + 2 * slope if time > 0.3 else 1.0
+
+    lands.terminal = True
+    accuracy = {"rtol": 1e-10, "atol": 1e-10}
+    path = solve_ivp(derivative, (0.0, 2.0), start, "LSODA", events=lands, **accuracy)
+    angles, rates = path.y_events[0][0][:2], path.y_events[0][0][2:]
+    where, before = points(angles, rates)
+    foot = where[1] - np.array([-math.sin(angles[0]), math.cos(angles[0])])
+
+    def momenta(velocities):
+        """Of all about the new foot, and of the leg that stood about the hip."""
+        about = [where - foot, where - where[1]]
+        turns = [masses * (r[:, 0] * velocities[:, 1] - r[:, 1] * velocities[:, 0]) for r in about]
+        return np.array([turns[0].sum(), turns[1][0]])
+
+    swapped = angles[::-1]
+
+    def after(rates):
+        return points(swapped, rates)[1][::-1]  # the leg that stood is now the last
+
+    columns = np.stack([momenta(after(unit)) for unit in np.eye(2)], axis=1)
+    d_swing, d_stance = np.linalg.solve(columns, momenta(before))
+    return np.array([(swapped[1] - swapped[0]) / 2, d_swing, d_stance]), path.t_events[0][0]
+
+
+def test_the_compass_gait_follows_from_newton_s_laws():
+    slope = math.radians(3.0)
+    model = CompassGait(slope)
+    cycle = model.gait()
+    fixed = model.section(cycle.state)
+    again, period = step_of_points(fixed, slope)
+    np.testing.assert_allclose(again, fixed, atol=1e-6)
+    assert period == pytest.approx(cycle.period, abs=1e-6)
+    h = 1e-4
+    columns = [
+        (step_of_points(fixed + d, slope)[0] - step_of_points(fixed - d, slope)[0]) / (2 * h)
+        for d in h * np.eye(3)
+    ]
+    expected = np.sort(np.abs(np.linalg.eigvals(np.array(columns).T)))[::-1]
+    np.testing.assert_allclose(np.abs(cycle.eigenvalues), expected, atol=1e-4)

@@ -31,7 +31,8 @@ def rows(form: str) -> VecEnv:
     if form == "vector":
         return GymnasiumVecEnv(gym.make_vec(ENV, num_envs=3))
     cls = DummyVecEnv if form == "dummy" else SubprocVecEnv
-    return make_vec_env(ENV, 3, vec_env_cls=cls, wrapper_class=TellsEpisodes)
+    # Named with its package: a worker process has imported nothing that registers it.
+    return make_vec_env(f"envs:{ENV}", 3, vec_env_cls=cls, wrapper_class=TellsEpisodes)
 
 
 def played(env: VecEnv, actions: np.ndarray) -> list[Any]:

@@ -137,6 +137,7 @@ def test_it_goes_on_by_itself_where_it_shall(beatmap, make_beatmap):
     assert maps[2] is beatmap
     assert maps[5] is other
     assert game.closed
+    assert len(game.finished) >= 2
 
 
 @pytest.mark.parametrize("wrong", [{"lead_in": -1.0}, {"auto": -1.0}, {"plays": 0}])

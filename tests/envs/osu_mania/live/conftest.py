@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+import requests
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Response
@@ -152,6 +153,41 @@ class ScriptedServer:
     def close(self):
         self._stopping.set()
         self._server.shutdown()
+
+
+class Relay(ScriptedServer):
+    """Passes a client's state on, with a change that may be set at any time."""
+
+    PATHS = {  # noqa: RUF012
+        "/websocket/v2": "/json/v2",
+        "/websocket/v2/precise": "/json/v2/precise",
+        "/ws": "/json",
+    }
+
+    def __init__(self, port):
+        super().__init__()
+        self.client_port = port
+        self.change = None
+
+    def _content(self, path):
+        super()._content(path)  # which waits while it's stalled
+        url = f"http://127.0.0.1:{self.client_port}{self.PATHS.get(path, path)}"
+        text = requests.get(url, timeout=5).text
+        return text if self.change is None else self.change(text)
+
+
+@pytest.fixture
+def relay():
+    """Makes relays: `relay(port)`."""
+    relays = []
+
+    def make(port):
+        relays.append(Relay(port))
+        return relays[-1]
+
+    yield make
+    for each in relays:
+        each.close()
 
 
 @pytest.fixture
