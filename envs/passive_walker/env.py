@@ -70,7 +70,7 @@ class PassiveWalkerEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         push: Largest impulse at the hip, N s, every 4 s.
         start: "gait", "rest" or "mixed".
         pace: By which share a gait's velocities vary at the start.
-        reward: "efficient" or "speed".
+        reward: "efficient", "speed" or "original".
         reward_weights: Weights of that preset to change, by name.
         render_mode: "human" (MuJoCo's viewer), "rgb_array" or None.
 
@@ -204,7 +204,7 @@ class PassiveWalkerEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
 
         Returns:
             `time` in s and `slope` in rad, `qpos [6]`, `qvel [6]`, the hip's `torque` in N m, the
-            forces `touch [2]` on the feet in N, and the step's `reward_terms [5]`.
+            forces `touch [2]` on the feet in N, and the step's `reward_terms [6]`.
 
         Raises:
             gymnasium.error.ResetNeeded: There was no reset yet.
@@ -293,7 +293,7 @@ class PassiveWalkerEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
 
 
 def named(terms: NDArray) -> dict[str, Any]:
-    """Reward terms `[5, ...]` by their names."""
+    """Reward terms `[6, ...]` by their names."""
     return dict(zip(TERMS, terms.tolist(), strict=True))
 
 

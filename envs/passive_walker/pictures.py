@@ -100,7 +100,7 @@ def draw_rewards(time: Floats, terms: Floats | None, rewards: Floats) -> Figure:
 
     Args:
         time: s, `[T]`.
-        terms: In the order of `rewards.TERMS`, `[T, 5]`; None where they aren't known.
+        terms: In the order of `rewards.TERMS`, `[T, 6]`; None where they aren't known.
         rewards: `[T]`.
     """
     figure, (rates, total) = _figure(2, 1, (10.0, 6.0), sharex=True)

@@ -52,7 +52,8 @@ class Options(NamedTuple):
         mass: By which share each of hip and legs may be lighter or heavier.
         push: Largest impulse at the hip, along the slope, N s; one comes every 4 s.
         start: "gait" (just after a heel strike of the passive gait, mirrored or not, its velocities
-            within `pace` of theirs), "rest" (standing), or "mixed" (a quarter from rest).
+            within `pace` of theirs), "rest" (standing, either leg ahead), or "mixed" (a quarter
+            from rest).
         pace: Share.
     """
 
@@ -183,6 +184,8 @@ class Task:
         if np.count_nonzero(rest):
             for ours, other in zip((qpos, qvel), physics.rest_start(mirrored), strict=True):
                 ours[rest] = other[rest]
+        masses = u[:, [3, 5, 6]]
+        masses[:, 0] = masses[:, 0] / _REST_SHARE % 1.0  # whatever start that number chose
         low, high = options.friction
         self.slope[rows], self.elapsed[rows] = slope, 0
         self._last_x[rows] = self._mark_x[rows] = qpos[:, 0]
@@ -196,7 +199,7 @@ class Task:
             qvel,
             physics.gravity(slope),
             low + (high - low) * u[:, 4],
-            1.0 + options.mass * (2.0 * u[:, [3, 5, 6]] - 1.0),
+            1.0 + options.mass * (2.0 * masses - 1.0),
         )
 
     def snapshot(self) -> dict[str, NDArray]:
@@ -241,9 +244,7 @@ class Task:
         self._last_x[:] = x
         terminated = fallen(qpos) | self._stands_still(x)
         flies = flying(qpos) if self.weights.flight else self._on_the_ground
-        terms = rewards.reward_terms(
-            self.weights, speed, actions, flies, terminated, 1.0 / self.hz
-        )
+        terms = rewards.reward_terms(self.weights, speed, actions, flies, terminated, 1.0 / self.hz)
         truncated = self.elapsed >= self._limit
         seen = observe(qpos, qvel, touch, self.slope)
         return Outcome(seen, terms.sum(axis=0), terms, terminated, truncated, speed)

@@ -28,7 +28,7 @@ class Episode(NamedTuple):
 
     Attributes:
         walk: What was seen after each step.
-        terms: Of the reward, in the order of `rewards.TERMS`, `[T, 5]`.
+        terms: Of the reward, in the order of `rewards.TERMS`, `[T, 6]`.
         end: "fall", "no progress" or "time limit".
     """
 

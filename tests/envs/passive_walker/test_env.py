@@ -1,5 +1,6 @@
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 
@@ -10,8 +11,9 @@ import pytest
 from gymnasium.error import ResetNeeded
 
 import envs  # noqa: F401
-from envs.passive_walker import physics
+from envs.passive_walker import gait, physics
 from envs.passive_walker.env import PassiveWalkerEnv
+from envs.passive_walker.rewards import TERMS
 from envs.passive_walker.vector_env import PassiveWalkerVectorEnv
 
 VARIED = {
@@ -129,8 +131,38 @@ def test_the_reward_is_its_terms_and_scales_with_the_rate():
         _, reward, terminated, truncated, info = env.step(np.array([1.0, 0.5, -1.0]))
         total, over = total + reward, terminated or truncated
     assert total == pytest.approx(sum(info["reward_terms"].values()))
-    assert set(info["reward_terms"]) == {"progress", "alive", "hip", "lift", "fall"}
+    assert set(info["reward_terms"]) == {"progress", "alive", "hip", "lift", "flight", "fall"}
     assert info["reward_terms"]["fall"] == -5.0
+
+
+def test_only_a_walker_in_the_air_flies():
+    rows = PassiveWalkerVectorEnv(1, seconds=6.0, pace=0.0, reward_weights={"flight": 1.0})
+    observations, _ = rows.reset(seed=0)
+    for _ in range(250):
+        observations, *_ = rows.step(gait.passive_policy(observations))
+    assert rows.trajectory_record()["reward_terms"][0, TERMS.index("flight")] == 0.0
+    assert rows._sums[TERMS.index("flight"), 0] == 0.0
+    env = PassiveWalkerEnv(start="rest", reward_weights={"flight": 2.0})
+    env.reset(seed=0)
+    env.data.qpos[1] += 0.1
+    env.step(np.zeros(3))
+    assert env.trajectory_record()["reward_terms"][TERMS.index("flight")] == pytest.approx(-0.04)
+    env.step(np.array([0.0, 1.0, 1.0]))  # drawn up a foot is higher still
+    assert physics.foot_heights(env.data.qpos[None]).min() > 0.1
+
+
+def test_standing_starts_have_either_leg_ahead_and_any_mass():
+    env = PassiveWalkerEnv(start="mixed", mass=0.1)
+    found = {False: [], True: []}
+    for seed in range(200):
+        env.reset(seed=seed)
+        stands = not env.data.qvel.any()
+        found[stands].append((env.data.qpos[2], env.model.body_mass[1]))
+    assert 30 < len(found[True]) < 70
+    for rows in found.values():
+        angle, mass = np.array(rows).T
+        assert 0.3 < np.mean(angle > 0) < 0.7
+        assert np.ptp(mass) > 1.5  # of 2 kg
 
 
 @pytest.mark.parametrize(
@@ -199,7 +231,20 @@ def test_a_mujoco_that_has_no_batches_is_named(monkeypatch):
         gym.make_vec("PassiveWalker-v0", num_envs=2)
 
 
-def test_without_a_display_pictures_come_through_egl(tmp_path):
+def run(code, **variables):
+    """What a Python with these environment variables says; it sees no display but theirs."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "MUJOCO_GL")}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=kept | variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("variables", [{}, {"DISPLAY": ":99"}], ids=["no display", "a dead one"])
+def test_without_a_display_pictures_come_through_egl(variables):
     code = """
 import gymnasium as gym, numpy as np
 import envs
@@ -215,12 +260,39 @@ try:
 except RuntimeError as error:
     print(error)
 """
-    cleared = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "MUJOCO_GL")}
-    result = subprocess.run(
-        [sys.executable, "-c", code], env=cleared, capture_output=True, text=True, timeout=120
-    )
+    result = run(code, **variables)
     assert "(540, 960, 3) True" in result.stdout, result.stderr
+    assert "no display: MuJoCo draws off screen, through EGL" in result.stderr
     assert "no display to open MuJoCo's viewer on" in result.stdout
+
+
+def test_a_way_to_draw_that_cannot_be_had_is_named():
+    result = run("import envs.passive_walker.env", MUJOCO_GL="paint")
+    assert "MuJoCo can't be imported with MUJOCO_GL=paint" in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.skipif(shutil.which("Xvfb") is None, reason="needs Xvfb, a display without a screen")
+def test_the_viewer_opens_and_closes():
+    code = """
+import gymnasium as gym, numpy as np
+import envs
+env = gym.make("PassiveWalker-v0", render_mode="human")
+env.reset(seed=0)
+for _ in range(5):
+    env.step(np.zeros(3, np.float32))
+env.close()
+print("closed")
+"""
+    read, write = os.pipe()
+    asked = ["Xvfb", "-displayfd", str(write), "-screen", "0", "640x480x24", "-nolisten", "tcp"]
+    with subprocess.Popen(asked, pass_fds=[write], stderr=subprocess.DEVNULL) as server:
+        try:
+            with os.fdopen(read) as number:
+                result = run(code, DISPLAY=f":{number.readline().strip()}")
+        finally:
+            server.terminate()
+            os.close(write)
+    assert (result.returncode, result.stdout) == (0, "closed\n"), result.stderr
 
 
 def test_users_find_mujoco_s_own_objects():
