@@ -134,8 +134,9 @@ def gait_start(slope: Floats, pace: Floats, mirrored: NDArray[np.bool_]) -> tupl
     stance, swing = np.where(mirrored, 4, 2), np.where(mirrored, 2, 4)
     rows = np.arange(n)
     # The foot stands, and the hip turns about it.
-    qpos[:, 0], qpos[:, 1] = -LEG * np.sin(half), LEG * np.cos(half) + FOOT
-    qvel[:, 0], qvel[:, 1] = -LEG * np.cos(half) * d_stance, -LEG * np.sin(half) * d_stance
+    along, up = LEG * np.sin(half), LEG * np.cos(half)
+    qpos[:, 0], qpos[:, 1] = -along, up + FOOT
+    qvel[:, 0], qvel[:, 1] = -up * d_stance, -along * d_stance
     qpos[rows, stance], qpos[rows, swing] = half, -half
     qvel[rows, stance], qvel[rows, swing] = d_stance, d_swing
     return qpos, qvel * pace[:, None]

@@ -178,29 +178,25 @@ class Task:
         pace = 1.0 + options.pace * (2.0 * u[:, 1] - 1.0)
         mirrored = u[:, 2] < 0.5
         qpos, qvel = physics.gait_start(slope, pace, mirrored)
-        rest = np.full(len(rows), options.start == "rest")
-        if options.start == "mixed":
-            rest = u[:, 3] < _REST_SHARE
-        if np.count_nonzero(rest):
+        if options.start != "gait":
+            rest = u[:, 3] < (_REST_SHARE if options.start == "mixed" else 1.0)
             for ours, other in zip((qpos, qvel), physics.rest_start(mirrored), strict=True):
                 ours[rest] = other[rest]
-        masses = u[:, [3, 5, 6]]
-        masses[:, 0] = masses[:, 0] / _REST_SHARE % 1.0  # whatever start that number chose
-        low, high = options.friction
         self.slope[rows], self.elapsed[rows] = slope, 0
         self._last_x[rows] = self._mark_x[rows] = qpos[:, 0]
         self._asked[rows] = 0.0
-        self._pushes[rows] = options.push * (2.0 * u[:, 8:] - 1.0)
-        # Not all rows at once, and never within the first second.
-        first = self.hz + u[:, 7] * (self._push_every - 1)
-        self._first_push[rows] = first.astype(np.int64)
-        return Start(
-            qpos,
-            qvel,
-            physics.gravity(slope),
-            low + (high - low) * u[:, 4],
-            1.0 + options.mass * (2.0 * masses - 1.0),
-        )
+        if options.push:
+            self._pushes[rows] = options.push * (2.0 * u[:, 8:] - 1.0)
+            # Not all rows at once, and never within the first second.
+            first = self.hz + u[:, 7] * (self._push_every - 1)
+            self._first_push[rows] = first.astype(np.int64)
+        low, high = options.friction
+        friction, masses = low + (high - low) * u[:, 4], np.ones((len(rows), 3))
+        if options.mass:
+            masses = u[:, [3, 5, 6]]
+            masses[:, 0] = masses[:, 0] / _REST_SHARE % 1.0  # whatever start that number chose
+            masses = 1.0 + options.mass * (2.0 * masses - 1.0)
+        return Start(qpos, qvel, physics.gravity(slope), friction, masses)
 
     def snapshot(self) -> dict[str, NDArray]:
         """All rows' episodes, for :meth:`restore`."""
