@@ -17,7 +17,12 @@ def ours(entry_point):
     return isinstance(entry_point, str) and entry_point.split(":")[0].split(".")[0] == "envs"
 
 
-IDS = sorted(spec.id for spec in gym.registry.values() if ours(spec.entry_point))
+# What plays in somebody's window begins nothing here: tests/envs/osu_mania/live has a window.
+IDS = sorted(
+    spec.id
+    for spec in gym.registry.values()
+    if ours(spec.entry_point) and ".live." not in spec.entry_point
+)
 
 
 @pytest.fixture(autouse=True)
