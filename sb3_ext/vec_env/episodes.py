@@ -6,13 +6,14 @@ here imports stable-baselines3: its wrappers are known by name.
 
 from __future__ import annotations
 
+import time
 from copy import deepcopy
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
-__all__ = ["Snapshot", "TellsEpisodes", "layers_of", "name_of", "set_layers"]
+__all__ = ["CountsEpisodes", "Snapshot", "TellsEpisodes", "layers_of", "name_of", "set_layers"]
 
 
 def name_of(cls: type) -> str:
@@ -22,7 +23,39 @@ def name_of(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
+class CountsEpisodes(gym.Wrapper):
+    """Writes ``info["episode"]`` as SB3's ``Monitor`` does, without bringing torch along.
+
+    Args:
+        env: The env.
+        info_keywords: Entries of the last info to note too.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], info_keywords: tuple[str, ...] = ()) -> None:
+        super().__init__(env)
+        self._info_keywords = info_keywords
+        self._start = time.time()
+        self._rewards: list[float] = []
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        self._rewards = []
+        return self.env.reset(**kwargs)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self._rewards.append(float(reward))
+        if terminated or truncated:
+            info["episode"] = {
+                "r": round(sum(self._rewards), 6),
+                "l": len(self._rewards),
+                "t": round(time.time() - self._start, 6),
+                **{key: info[key] for key in self._info_keywords},
+            }
+        return observation, reward, terminated, truncated, info
+
+
 _WRAPPERS: dict[str, tuple[str, ...]] = {
+    name_of(CountsEpisodes): ("_rewards",),
     "stable_baselines3.common.monitor.Monitor": (
         "current_reset_info",
         "needs_reset",

@@ -208,6 +208,17 @@ def add_model_choice(parser: Parser, what: str) -> None:
     add("--load-last-checkpoint", action="store_true", help=f"{what} the newest checkpoint")
 
 
+def add_live(parser: Parser) -> None:
+    """Adds the flags of worlds that are played live, in a window that is there."""
+    add = parser.add_argument
+    add("--live", action="store_true", help="press keys in OsuManiaLive-v0 (default: a dry run)")
+    add(
+        "--offline",
+        action="store_true",
+        help="say that it's played offline, logged out, unranked, on your own machine",
+    )
+
+
 def add_entry(parser: Parser) -> None:
     """Adds the flags that say where hyperparameters come from."""
     add = parser.add_argument
@@ -249,10 +260,18 @@ def add_experiment(parser: Parser) -> None:
     )
     add(
         "--vec-env",
-        choices=("auto", "dummy", "subproc", "vector", "jax"),
+        choices=("auto", "dummy", "subproc", "shm", "vector", "jax"),
         default="auto",
-        help="how rows are run; auto: the world's own vector form if it has one, else dummy; jax: "
-        "rollouts and updates in one jitted program (ppo_jax, functional worlds)",
+        help="how rows are run; auto: the world's own vector form if it has one, else dummy or, "
+        "where its steps are slow, shm; shm: worker processes over shared memory; jax: rollouts "
+        "and updates in one jitted program (ppo_jax, functional worlds)",
+    )
+    add(
+        "--workers",
+        type=worker_count,
+        default=None,
+        metavar="N",
+        help="worker processes of shm (default: one for each core); 0: auto takes none",
     )
     add("-f", "--log-folder", default="logs", metavar="DIR", help="where runs go (default: logs)")
     add("--eval-episodes", type=int, default=5, metavar="N", help="episodes of an evaluation")
@@ -267,6 +286,13 @@ def algorithm(name: str) -> str:
             f"unknown algorithm {name!r}{suggestion} (there are: {', '.join(algorithm_names())})"
         )
     return name
+
+
+def worker_count(text: str) -> int:
+    """A number of processes, for argparse's ``type``."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number of processes, got {text!r}")
+    return int(text)
 
 
 def trial_id(text: str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import gymnasium as gym
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
@@ -24,11 +26,13 @@ from stable_baselines3.common.vec_env import (
 )
 
 from sb3_ext.portable.model_file import is_model_file
-from sb3_ext.vec_env import EpisodeLog, GymnasiumVecEnv, JaxWorldVecEnv
+from sb3_ext.vec_env import EpisodeLog, GymnasiumVecEnv, JaxWorldVecEnv, SharedMemoryVecEnv
+from sb3_ext.vec_env.episodes import CountsEpisodes
 from sb3_ext.vec_env.snapshots import TellsEpisodes
 from sb3_ext.zoo.errors import ZooError, reason
 from sb3_ext.zoo.hyperparams import Settings, import_object
 from sb3_ext.zoo.model_files import read_model_file
+from sb3_ext.zoo.one_env import OneEnv
 from sb3_ext.zoo.workers import hang_up_at_exit, leave_signals_to_the_trainer
 
 
@@ -39,14 +43,17 @@ class EnvBuilder:
     Attributes:
         spec: The world.
         settings: The hyperparameter entry (wrappers, normalization, frame stack).
-        form: ``dummy``, ``subproc``, ``vector`` or ``jax``, as :func:`choose_form` gave it.
+        form: ``dummy``, ``subproc``, ``shm``, ``vector`` or ``jax``, as :func:`choose_form` gave
+            it.
         env_kwargs: Arguments of the world's constructor.
+        workers: Worker processes of ``shm``; None: one for each core.
     """
 
     spec: EnvSpec
     settings: Settings
     form: str
     env_kwargs: dict[str, Any] = field(default_factory=dict)
+    workers: int | None = None
 
     def train(
         self,
@@ -83,12 +90,15 @@ class EnvBuilder:
                 callback keeps in step with the training env's.
             render_mode: As Gymnasium has it.
         """
-        rows = self.step_by_step()._base(n_envs, seed, render_mode)
+        builder = self.step_by_step()
+        if n_envs == 1 and self.form == "shm":  # one row gains nothing by a worker
+            builder = builder.in_one_process()
+        rows = builder._base(n_envs, seed, render_mode)
         return self._wrap(rows, training=False, normalizer=normalizer)
 
     def in_one_process(self) -> EnvBuilder:
         """The same world without worker processes."""
-        return replace(self, form="dummy") if self.form == "subproc" else self
+        return replace(self, form="dummy") if self.form in ("subproc", "shm") else self
 
     def step_by_step(self) -> EnvBuilder:
         """The same world without a program that collects whole rollouts."""
@@ -121,7 +131,28 @@ class EnvBuilder:
         venv.seed(seed)
         return venv
 
+    def one_env(self, seed: int = 0, kwargs: dict[str, Any] | None = None) -> OneEnv:
+        """Builds a single row, in whatever process.
+
+        Args:
+            seed: Of its action space.
+            kwargs: Arguments of the world's constructor; None: this builder's.
+        """
+        wrapper, monitoring = self.settings.env_wrapper, dict(self.settings.monitor_kwargs)
+        wrappers = named_wrappers(wrapper, "env_wrapper") if wrapper else []
+        monitor: Any = partial(Monitor, **monitoring)
+        if not set(monitoring) - {"info_keywords"}:
+            monitor = partial(CountsEpisodes, **monitoring)
+        return OneEnv(
+            self.spec, self.env_kwargs if kwargs is None else kwargs, seed, wrappers, monitor
+        )
+
     def _separate_envs(self, n_envs: int, seed: int, kwargs: dict[str, Any]) -> VecEnv:
+        if self.form == "shm":
+            builders = [self.one_env(seed + row, kwargs) for row in range(n_envs)]
+            workers = SharedMemoryVecEnv(builders, self.workers)
+            workers.seed(seed)
+            return workers
         spec, wrapper = self.spec, self.settings.env_wrapper
         wrapped = apply_wrappers(wrapper, "env_wrapper") if wrapper else lambda env: env
 
@@ -227,7 +258,7 @@ def choose_form(
     elif spec.additional_wrappers:
         reason = f"{spec.id} is registered with wrappers of single envs"
     if requested in ("vector", "jax") and reason:
-        raise ZooError(f"--vec-env {requested}: {reason}; use --vec-env dummy or subproc")
+        raise ZooError(f"--vec-env {requested}: {reason}; use --vec-env dummy or shm")
     if requested == "jax":
         _check_jax(spec, settings, algo)
     if requested != "auto":
@@ -278,7 +309,7 @@ def apply_wrappers(names: Any, what: str) -> Callable[[Any], Any]:
     Raises:
         ZooError: If one cannot be imported or is malformed.
     """
-    wrappers = [named_object(item, what) for item in as_list(names)]
+    wrappers = named_wrappers(names, what)
 
     def wrap(env: Any) -> Any:
         for wrapper, kwargs in wrappers:
@@ -286,6 +317,19 @@ def apply_wrappers(names: Any, what: str) -> Callable[[Any], Any]:
         return env
 
     return wrap
+
+
+def named_wrappers(names: Any, what: str) -> list[tuple[Any, dict[str, Any]]]:
+    """RL Zoo's way of naming wrappers, each with its keyword arguments.
+
+    Args:
+        names: A dotted path, a mapping of one path to its keyword arguments, or a list of these.
+        what: The key they stand under, for messages.
+
+    Raises:
+        ZooError: If one cannot be imported or is malformed.
+    """
+    return [named_object(item, what) for item in as_list(names)]
 
 
 def as_list(value: Any) -> Sequence[Any]:

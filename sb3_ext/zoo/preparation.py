@@ -16,12 +16,15 @@ from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_wrapper
 
 from sb3_ext.portable.model_file import is_model_file
+from sb3_ext.vec_env.shared_memory import n_cores
 from sb3_ext.zoo import registry, runs, workers
 from sb3_ext.zoo.agents import make_agent
 from sb3_ext.zoo.errors import ZooError
 from sb3_ext.zoo.hyperparams import Entry, Settings, find_entry, resolve
+from sb3_ext.zoo.live import NO_EVALUATION, live_kwargs, plays_live
 from sb3_ext.zoo.make_env import EnvBuilder, choose_form
 from sb3_ext.zoo.resume import Continuation
+from sb3_ext.zoo.step_cost import choose_workers
 
 
 @dataclass
@@ -83,16 +86,17 @@ def prepare(
         settings.n_timesteps = args.n_timesteps
     if continuation is not None:
         continuation.extended(settings.n_timesteps)
-    form, reason = choose_form(args.vec_env, spec, settings, args.algo)
-    builder = EnvBuilder(spec, settings, form, settings.env_kwargs | (args.env_kwargs or {}))
+    # ARS steps one env itself and hands the others to worker processes of its own.
+    n_envs = 1 if args.algo == "ars" else settings.n_envs
+    builder, reason = _builder(args, spec, settings, n_envs)
+    form = builder.form
     pretrained = None if continuation is not None else _pretrained(args)
     seed = chosen_seed(args.seed)
     set_random_seed(seed)
     notices = [entry.notice] if entry.notice else []
     notices += [f"rows: {form} ({reason})"] if reason else []
+    notices += [NO_EVALUATION] if plays_live(spec) else []
     notices += [set_threads(args.num_threads, settings)]
-    # ARS steps one env itself and hands the others to worker processes of its own.
-    n_envs = 1 if args.algo == "ars" else settings.n_envs
     normalizer, notice = _normalizer(args, settings, pretrained)
     notices += [notice] if notice else []
     env = builder.train(n_envs, seed, normalizer, _render_mode(args, spec, form))
@@ -107,6 +111,38 @@ def prepare(
         workers.close(env)
         raise
     return Experiment(args, spec, entry, settings, builder, model, env, seed, notices, continuation)
+
+
+def _builder(
+    args: argparse.Namespace, spec: EnvSpec, settings: Settings, n_envs: int
+) -> tuple[EnvBuilder, str]:
+    """What makes the rows, and why so; how long a step takes may decide, and is noted in args."""
+    form, why = choose_form(args.vec_env, spec, settings, args.algo)
+    kwargs = settings.env_kwargs | (args.env_kwargs or {}) | live_kwargs(args, spec)
+    workers = args.workers or None
+    if args.vec_env == "auto" and form == "dummy":
+        if workers is not None:
+            form, why = "shm", f"{why}; --workers {workers}"
+        elif args.workers is None:
+            single = EnvBuilder(spec, settings, form, kwargs).one_env()
+            form, told = choose_workers(single, n_envs, settings.n_timesteps, n_cores())
+            why = f"{why}; {told}"
+        args.vec_env = form  # a run that goes on mustn't measure again
+    _check_workers(args.workers, form, n_envs)
+    return EnvBuilder(spec, settings, form, kwargs, workers), why
+
+
+def _check_workers(asked: int | None, form: str, n_envs: int) -> None:
+    if asked is None:
+        return
+    if form == "shm" and asked == 0:
+        raise ZooError("--workers 0: --vec-env shm needs at least 1")
+    if form != "shm" and asked > 0:
+        raise ZooError(f"--workers {asked}: rows are run as {form}, without workers; --vec-env shm")
+    if asked > n_envs:
+        raise ZooError(
+            f"--workers {asked}: there are only {n_envs} rows; -params n_envs:{asked} for more"
+        )
 
 
 def _entry(args: argparse.Namespace, spec: EnvSpec) -> Entry:

@@ -36,6 +36,7 @@ MAY_CHANGE = (
     "wandb_entity",
     "wandb_project_name",
     "wandb_tags",
+    "workers",
 )
 
 

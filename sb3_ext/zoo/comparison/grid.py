@@ -123,8 +123,11 @@ class Grid:
 
     def command(self, cell: Cell) -> list[str]:
         """The arguments of the command line that is a run."""
+        named = {flag.partition("=")[0] for flag in self.plan.flags}
+        # Runs side by side share the cores: none takes worker processes by itself.
+        alone = [] if named & {"--vec-env", "--workers"} else ["--workers", "0"]
         return [
-            *("train", *self.plan.flags, "--num-threads", str(self.plan.n_threads)),
+            *("train", *alone, *self.plan.flags, "--num-threads", str(self.plan.n_threads)),
             *("--algo", cell.algo, "--env", self.plan.env_arguments[cell.env_id]),
             *("--seed", str(cell.seed), "--log-folder", str(self.folder)),
             *("--tensorboard-log", str(self.tensorboard)),

@@ -96,7 +96,8 @@ class Objective:
 
     def _builder(self, settings: Settings, env_kwargs: dict[str, Any] | None = None) -> EnvBuilder:
         form, _ = choose_form(self.args.vec_env, self._spec, settings, self.plan.algo)
-        return EnvBuilder(self._spec, settings, form, env_kwargs or settings.env_kwargs)
+        kwargs, workers = env_kwargs or settings.env_kwargs, self.args.workers or None
+        return EnvBuilder(self._spec, settings, form, kwargs, workers)
 
     def _training_env(self, settings: Settings, seed: int) -> VecEnv:
         # ARS steps one env.

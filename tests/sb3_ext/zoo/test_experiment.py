@@ -80,7 +80,7 @@ def test_runs_are_numbered_and_never_overwritten(zoo: Zoo, tmp_path: Path) -> No
 
 def test_one_seed_gives_the_same_agent_in_every_form(zoo: Zoo, tmp_path: Path) -> None:
     """The rows of the vector form draw what separate envs draw, in one process or in several."""
-    for form in ("vector", "dummy", "subproc", "vector"):
+    for form in ("vector", "dummy", "subproc", "shm"):
         assert zoo(*AIM, "-n", "4096", "--vec-env", form, "-params", "n_envs:2").code == 0
     folders = sorted((tmp_path / "logs/ppo").glob("SimpleAim-v0_*"))
     hashes = [summary(folder)["parameters_sha256"] for folder in folders]

@@ -88,6 +88,16 @@ def test_a_bad_hyperparameter(
         ((*FAILING, "--env-kwargs", "fails:reset"), "RuntimeError: no simulator in reset"),
         ((*FAILING, "--env-kwargs", "fails:step"), "RuntimeError: no simulator in step"),
         ((*FAILING, "--vec-env", "subproc", "--env-kwargs", "fails:init"), "no simulator in init"),
+        ((*FAILING, "--vec-env", "shm", "--env-kwargs", "fails:init"), "no simulator in init"),
+        ((*FAILING, "--vec-env", "shm", "--env-kwargs", "fails:reset"), "no simulator in reset"),
+        ((*FAILING, "--vec-env", "shm", "--env-kwargs", "fails:step"), "no simulator in step"),
+        ((*FAILING, "--vec-env", "shm", "--env-kwargs", "fails:init", "error:exit"), "SystemExit"),
+        ((*CART, "--workers", "-1"), "--workers: expected a number of processes, got '-1'"),
+        ((*CART, "--workers", "two"), "--workers: expected a number of processes, got 'two'"),
+        ((*CART, "--workers", "9"), "--workers 9: there are only 8 rows; -params n_envs:9"),
+        ((*CART, "--vec-env", "shm", "--workers", "0"), "--workers 0: --vec-env shm needs at lea"),
+        ((*CART, "--vec-env", "dummy", "--workers", "2"), "--workers 2: rows are run as dummy"),
+        (("--env", "SimpleAim-v0", "--workers", "2"), "--workers 2: rows are run as vector"),
         ((*FAILING, "--env-kwargs", "space:nested"), "Nested observation spaces"),
         *(
             ((*FAILING, "--env-kwargs", f"space:{space}", "-params", "normalize:True"), "normalize")
@@ -247,7 +257,7 @@ def wait_for(process: subprocess.Popen[str], path: Path, lines: int = 0) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["dummy", "subproc"])
+@pytest.mark.parametrize("form", ["dummy", "subproc", "shm"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_repeated_signals_to_the_group_lose_nothing(
     tmp_path: Path, form: str, number: signal.Signals
@@ -270,8 +280,9 @@ def test_repeated_signals_to_the_group_lose_nothing(
 
 
 @pytest.mark.slow
-def test_workers_end_when_the_trainer_is_killed(tmp_path: Path) -> None:
-    process = start(tmp_path, "--env", "CartPole-v1", "--vec-env", "subproc", "-params", "n_envs:2")
+@pytest.mark.parametrize("form", ["subproc", "shm"])
+def test_workers_end_when_the_trainer_is_killed(tmp_path: Path, form: str) -> None:
+    process = start(tmp_path, "--env", "CartPole-v1", "--vec-env", form, "-params", "n_envs:2")
     wait_for(process, tmp_path / "logs/ppo/CartPole-v1_1/monitor.csv", 20)
     process.kill()
     process.wait()

@@ -1,0 +1,44 @@
+"""A single env as a worker process builds it: nothing here imports stable-baselines3 or torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+
+from sb3_ext.vec_env.episodes import CountsEpisodes
+
+__all__ = ["OneEnv"]
+
+
+@dataclass(frozen=True)
+class OneEnv:
+    """Builds a world with its wrappers, as stable-baselines3's ``make_vec_env`` does.
+
+    Attributes:
+        spec: The world.
+        kwargs: Arguments of its constructor.
+        seed: Of its action space.
+        wrappers: Each with its arguments, from the inside out.
+        monitor: What counts episodes, closest to the world.
+    """
+
+    spec: EnvSpec
+    kwargs: dict[str, Any]
+    seed: int = 0
+    wrappers: list[tuple[Callable[..., gym.Env[Any, Any]], dict[str, Any]]] = field(
+        default_factory=list
+    )
+    monitor: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]] = CountsEpisodes
+
+    def __call__(self) -> gym.Env[Any, Any]:
+        """The env."""
+        env = self.spec.make(**self.kwargs)
+        env.action_space.seed(self.seed)
+        env = self.monitor(env)
+        for wrapper, kwargs in self.wrappers:
+            env = wrapper(env, **kwargs)
+        return env

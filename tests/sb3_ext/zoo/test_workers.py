@@ -1,0 +1,105 @@
+"""``--vec-env shm``, ``--workers`` and what ``--vec-env auto`` makes of a world's cost."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from sb3_ext.zoo import step_cost
+from sb3_ext.zoo.one_env import OneEnv
+from sb3_ext.zoo.registry import find_env
+from tests.sb3_ext.zoo.conftest import Zoo
+from tests.sb3_ext.zoo.slow_world import Slow
+
+SLOW = ("--gym-packages", "tests.sb3_ext.zoo.slow_world", "--env", "Slow-v0", "--seed", "1")
+TINY = ("--algo", "ppo_numpy", "--eval-freq", "-1", "--final-eval-episodes", "2", "-tb", "")
+ROWS = ("-params", "n_envs:4", "n_steps:32", "batch_size:64", "n_epochs:1")
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "summary.json").read_text())
+
+
+def test_auto_measures_and_says_why(zoo: Zoo, tmp_path: Path, monkeypatch: Any) -> None:
+    """Many slow steps go into workers, few of them don't; a run that goes on keeps its form."""
+    monkeypatch.setattr(step_cost, "WORTH", 0.1)
+    monkeypatch.setattr("sb3_ext.zoo.preparation.n_cores", lambda: 2)
+    result = zoo(*SLOW, *TINY, "-n", "256", *ROWS)
+    assert result.code == 0, result.err
+    assert "rows: shm (Slow-v0 has no vector form; a step takes 2." in result.out
+    run = tmp_path / "logs/ppo_numpy/Slow-v0_1"
+    assert summary(run)["vec_env"] == "shm"
+    assert yaml.safe_load((run / "Slow-v0/args.yml").read_text())["vec_env"] == "shm"
+    monkeypatch.setattr(step_cost, "WORTH", 1e9)
+    result = zoo("--resume", run, "-n", "384", "--workers", "1")
+    assert result.code == 0, result.err
+    assert summary(run)["vec_env"] == "shm"
+    assert summary(run)["steps"] == 384
+    result = zoo(*SLOW, *TINY, "-n", "128", *ROWS)
+    assert "rows: dummy (Slow-v0 has no vector form; a step takes 2." in result.out
+    assert "would save 0.1 s of this run" in result.out
+    assert (
+        "rows: dummy (Slow-v0 has no vector form)"
+        in zoo(*SLOW, *TINY, "-n", "128", *ROWS, "--workers", "0").out
+    )
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "n_envs", "n_timesteps", "n_cores", "form", "reason"),
+    [
+        ({"seconds": 0.001}, 8, 10**6, 2, "shm", "so workers on 2 cores save up to"),
+        ({"seconds": 0.0}, 8, 10**9, 2, "dummy", "less than its way to a worker and back"),
+        ({"seconds": 0.001}, 8, 1000, 2, "dummy", "s of this run at most"),
+        ({"seconds": 0.001}, 1, 10**6, 2, "dummy", "one row gains nothing"),
+        ({"seconds": 0.001}, 8, 10**6, 1, "dummy", "one core gains nothing"),
+        ({"no": "such"}, 8, 10**6, 2, "dummy", "couldn't be timed"),
+    ],
+)
+def test_what_is_worth_workers(
+    kwargs: dict[str, Any], n_envs: int, n_timesteps: int, n_cores: int, form: str, reason: str
+) -> None:
+    assert Slow  # registers it
+    single = OneEnv(find_env("Slow-v0"), kwargs)
+    chosen = step_cost.choose_workers(single, n_envs, n_timesteps, n_cores)
+    assert chosen.name == form
+    assert reason in chosen.reason
+
+
+def test_workers_build_what_one_process_builds(zoo: Zoo, tmp_path: Path) -> None:
+    """Wrappers, what monitor.csv counts beneath them, normalizer and agent."""
+    entry = (
+        "normalize:True",
+        "env_wrapper:['tests.sb3_ext.zoo.slow_world.Doubles',"
+        "{'gymnasium.wrappers.FrameStackObservation':{'stack_size':2}}]",
+        "monitor_kwargs:dict(info_keywords=('kind',))",
+    )
+    command = (*SLOW, *TINY, "-n", "512", *ROWS, *entry, "--env-kwargs", "seconds:0.0")
+    for form in (("dummy",), ("shm", "--workers", "3"), ("shm", "--n-eval-envs", "2")):
+        result = zoo(*command, "--vec-env", *form)
+        assert result.code == 0, result.err
+    runs = [tmp_path / f"logs/ppo_numpy/Slow-v0_{n}" for n in (1, 2, 3)]
+    logs = [pd.read_csv(run / "monitor.csv", skiprows=1) for run in runs]
+    assert list(logs[0].columns) == ["r", "l", "t", "kind"]
+    assert logs[0]["r"].max() <= 20 and set(logs[0]["kind"]) == {20 % 3}
+    for log in logs[1:]:
+        np.testing.assert_array_equal(log.drop(columns="t"), logs[0].drop(columns="t"))
+    hashes = {summary(run)["parameters_sha256"] for run in runs}
+    assert len(hashes) == 1
+
+
+def test_resume_with_workers_is_exact(zoo: Zoo, tmp_path: Path) -> None:
+    command = ("--algo", "ppo_numpy", "--env", "TargetReach-v0", "--seed", "1", *TINY[2:], *ROWS)
+    whole = (*command, "--vec-env", "shm", "--workers", "2", "--save-freq", "128")
+    assert zoo(*whole, "-n", "512").code == 0
+    assert zoo(*whole, "-n", "512").code == 0
+    first, again = (tmp_path / f"logs/ppo_numpy/TargetReach-v0_{n}" for n in (1, 2))
+    checkpoint = again / "rl_model_256_steps.zip"
+    result = zoo("--resume", checkpoint, "--workers", "3")
+    assert result.code == 0, result.err
+    told = summary(again)
+    assert told["resumed"] == [{"steps": 256, "inexact": []}]
+    assert told["parameters_sha256"] == summary(first)["parameters_sha256"]
