@@ -240,7 +240,7 @@ class _Parser:
         size = self._value("CircleSize", 5.0)
         keys = max(1, round(size))
         if keys > MAX_KEYS:
-            self._fail(f"{keys} keys: at most {MAX_KEYS} are played")
+            self._fail(f"{keys:g} keys: at most {MAX_KEYS} are played")
         return keys
 
     def _difficulty(self, name: str) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.utils import check_for_correct_spaces, set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
@@ -17,6 +18,7 @@ from sb3_ext.zoo import registry, runs
 from sb3_ext.zoo.agents import load_for_playing
 from sb3_ext.zoo.errors import ZooError
 from sb3_ext.zoo.hyperparams import Entry, Settings, resolve
+from sb3_ext.zoo.live import live_kwargs, live_threads
 from sb3_ext.zoo.make_env import EnvBuilder, choose_form
 from sb3_ext.zoo.model_choice import Choice
 from sb3_ext.zoo.model_files import ONNX, leaves_open
@@ -74,8 +76,11 @@ def at_play(
     normalizer = normalizer_for(path, settings)
     seed = chosen_seed(args.seed)
     set_random_seed(seed)
+    if (threads := live_threads(args.num_threads, spec)) > 0:
+        torch.set_num_threads(threads)
     form, _ = choose_form("auto" if n_envs > 1 else "dummy", spec, settings)
-    builder = EnvBuilder(spec, settings, form, env_kwargs | (args.env_kwargs or {}))
+    env_kwargs |= (args.env_kwargs or {}) | live_kwargs(args, spec)
+    builder = EnvBuilder(spec, settings, form, env_kwargs)
     env = builder.evaluation(n_envs, seed, normalizer=normalizer, render_mode=render_mode)
     try:
         model = load_for_playing(algorithm, path, args.device, env, hints(args, settings, path))

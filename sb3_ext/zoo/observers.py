@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from stable_baselines3.common.logger import (
 )
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from callbacks import CurveCallback, EvaluationCallback, ProgressCallback
+from callbacks import BeforeUpdateCallback, CurveCallback, EvaluationCallback, ProgressCallback
 from sb3_ext.zoo import training_state, workers
 from sb3_ext.zoo.asked import asked_callbacks
 from sb3_ext.zoo.checkpoints import Checkpoints
@@ -25,7 +25,8 @@ from sb3_ext.zoo.clock import Clock
 from sb3_ext.zoo.errors import ZooError, reason
 from sb3_ext.zoo.hyperparams import Settings
 from sb3_ext.zoo.interruption import Interruption
-from sb3_ext.zoo.make_env import EnvBuilder, as_list, named_object
+from sb3_ext.zoo.live import plays_live
+from sb3_ext.zoo.make_env import as_list, named_object
 from sb3_ext.zoo.outcome import Watch
 from sb3_ext.zoo.preparation import Experiment, is_judged_deterministically
 from sb3_ext.zoo.resume import PutBack
@@ -96,6 +97,8 @@ def observe(
         clock.evaluated = lambda: evaluation.seconds
         callbacks.append(evaluation)
     callbacks.append(CurveCallback(run.folder, experiment.title))
+    if plays_live(experiment.spec):
+        callbacks.append(BeforeUpdateCallback())
     if args.verbose > 0:
         progress = ProgressCallback(bar=True if args.progress else None)
         files.callback(progress.close)
@@ -163,11 +166,11 @@ class _TensorBoard(TensorBoardOutputFormat):
 
 def _evaluation(experiment: Experiment, run: Run) -> EvaluationCallback | None:
     args = experiment.args
-    if args.eval_freq is not None and args.eval_freq <= 0:
+    if plays_live(experiment.spec) or (args.eval_freq is not None and args.eval_freq <= 0):
         return None
     every = args.eval_freq or max(1, min(25_000, experiment.settings.n_timesteps // 10))
     env_kwargs = args.eval_env_kwargs or experiment.builder.env_kwargs
-    builder = EnvBuilder(experiment.spec, experiment.settings, experiment.builder.form, env_kwargs)
+    builder = replace(experiment.builder, env_kwargs=env_kwargs)
     is_vector = builder.form in ("vector", "jax")
     rows = args.n_eval_envs or (args.eval_episodes if is_vector else 1)
     seed = experiment.seed + EVALUATION_SEED

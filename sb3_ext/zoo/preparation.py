@@ -21,7 +21,7 @@ from sb3_ext.zoo import registry, runs, workers
 from sb3_ext.zoo.agents import make_agent
 from sb3_ext.zoo.errors import ZooError
 from sb3_ext.zoo.hyperparams import Entry, Settings, find_entry, resolve
-from sb3_ext.zoo.live import NO_EVALUATION, live_kwargs, plays_live
+from sb3_ext.zoo.live import NO_EVALUATION, live_kwargs, live_threads, plays_live
 from sb3_ext.zoo.make_env import EnvBuilder, choose_form
 from sb3_ext.zoo.resume import Continuation
 from sb3_ext.zoo.step_cost import choose_workers
@@ -96,7 +96,7 @@ def prepare(
     notices = [entry.notice] if entry.notice else []
     notices += [f"rows: {form} ({reason})"] if reason else []
     notices += [NO_EVALUATION] if plays_live(spec) else []
-    notices += [set_threads(args.num_threads, settings)]
+    notices += [set_threads(live_threads(args.num_threads, spec), settings)]
     normalizer, notice = _normalizer(args, settings, pretrained)
     notices += [notice] if notice else []
     env = builder.train(n_envs, seed, normalizer, _render_mode(args, spec, form))

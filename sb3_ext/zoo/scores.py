@@ -9,6 +9,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from sb3_ext.zoo import runs
 from sb3_ext.zoo.agents import load_for_playing
 from sb3_ext.zoo.evaluate import Score, evaluate
+from sb3_ext.zoo.live import plays_live
 from sb3_ext.zoo.preparation import Experiment, is_judged_deterministically
 
 # Far from the seeds of the training rows and of the evaluations on the way.
@@ -19,10 +20,10 @@ def final_scores(experiment: Experiment, run: runs.Run) -> dict[str, Score]:
     """Evaluates the final and the best policy; the best alone tells little of the last updates.
 
     Returns:
-        Scores by ``final`` and ``best``; none where none are asked for.
+        Scores by ``final`` and ``best``; none where none are asked for or can be had.
     """
     n_episodes = experiment.args.final_eval_episodes
-    if n_episodes == 0:
+    if n_episodes == 0 or plays_live(experiment.spec):
         return {}
     scores = {"final": _score(experiment, experiment.model, run.model, n_episodes)}
     if run.best_model.is_file():

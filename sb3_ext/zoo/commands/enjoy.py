@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sb3_ext.zoo.flags import Parser, add_common, add_model_choice, limit_blas_threads
+from sb3_ext.zoo.flags import Parser, add_common, add_live, add_model_choice, limit_blas_threads
 
 
 def build_parser() -> Parser:
@@ -16,6 +16,7 @@ def build_parser() -> Parser:
     add = parser.add_argument
     add_common(parser)
     add_model_choice(parser, "play")
+    add_live(parser)
     add("-n", "--n-timesteps", type=int, default=1000, metavar="N", help="steps to play")
     add("--n-envs", type=int, default=1, metavar="N", help="rows to play at once")
     add("--no-render", action="store_true", help="no window: print the returns")

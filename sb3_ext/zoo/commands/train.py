@@ -10,6 +10,7 @@ from sb3_ext.zoo.flags import (
     Parser,
     add_common,
     add_experiment,
+    add_live,
     boolean,
     limit_blas_threads,
     trial_id,
@@ -35,6 +36,7 @@ def build_parser() -> TrainParser:
     add = parser.add_argument
     add_common(parser, needs_env=False)
     add_experiment(parser)
+    add_live(parser)
     add(
         "-tb",
         "--tensorboard-log",

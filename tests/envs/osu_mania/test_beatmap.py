@@ -101,6 +101,7 @@ ERRORS = [
     ("Mode: 3", "Mode: mania", "line 6: Mode must be a number, got 'mania'"),
     ("Mode: 3\n", "", "a map of osu!"),
     ("CircleSize:4", "CircleSize:18", "line 19: 18 keys: at most 10"),
+    ("CircleSize:4", "CircleSize:1e308", "line 19: 1e+308 keys: at most 10"),
     ("CircleSize:4", "CircleSize:inf", "line 19: CircleSize must be a number"),
     ("CircleSize:4", "nothing", "line 19: expected 'Name: value', got 'nothing'"),
     ("OverallDifficulty:8.2", "OverallDifficulty:x", "line 20: OverallDifficulty must be a"),
