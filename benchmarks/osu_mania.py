@@ -134,6 +134,14 @@ def play_maps(predict: Any, n_maps: int, options: dict[str, Any]) -> tuple[Any, 
     return accuracies, counts
 
 
+def literal_or_text(value: str) -> Any:
+    """As the zoo's command line reads it: what is no literal of Python's stays text."""
+    try:
+        return ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return value
+
+
 def accuracy(arguments: argparse.Namespace) -> None:
     """Prints an agent's accuracy by pattern."""
     from sb3_ext import PPO
@@ -142,7 +150,7 @@ def accuracy(arguments: argparse.Namespace) -> None:
     options = {"map_seed": arguments.map_seed, "difficulty": arguments.difficulty}
     for pair in arguments.env_kwargs:
         name, _, value = pair.partition(":")
-        options[name] = value if value.isalpha() else ast.literal_eval(value)
+        options[name] = literal_or_text(value)
     print(f"{'pattern':<8} {'mean':>8} {'lowest':>8}   " + " ".join(f"{j:>6}" for j in JUDGEMENTS))
     for pattern in arguments.patterns:
         found, counts = play_maps(

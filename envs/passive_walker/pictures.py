@@ -133,7 +133,8 @@ def draw_steps(walk: Walk, measures: Measures) -> Figure:
             axes.plot(number[mine], values[mine], "o", color=color, markersize=5, label=label)
         if passive:
             axes.axhline(passive, **_THEORY, label="passive gait")
-        axes.set(ylabel=name, ylim=(0.0, None))
+        highest = max([*values.tolist(), passive or 0.0])
+        axes.set(ylabel=name, ylim=(0.0, 1.1 * highest or 1.0))
     _legend(lengths)
     lengths.set_title(
         f"{measures.steps} steps, {measures.step_length:.3f} ± {measures.step_length_std:.3f} m "
