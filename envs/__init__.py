@@ -43,3 +43,7 @@ if "OsuMania-v0" not in registry:
 if "OsuManiaLive-v0" not in registry:
     # One window, one keyboard: it has no vector form, and a play ends by itself.
     register("OsuManiaLive-v0", entry_point="envs.osu_mania.live.env:OsuManiaLiveEnv")
+
+if "RocketLeague-v0" not in registry:
+    # A match has a row for each car: it has no single form, and ends by itself.
+    register("RocketLeague-v0", vector_entry_point="envs.rocket_league:RocketLeagueVectorEnv")
