@@ -74,6 +74,8 @@ class LiveViewCallback(BaseCallback):
 
             if not pygame.display.get_init():
                 pygame.display.init()
+            # Who only watches takes the focus from nobody, such as a game that is played live.
+            os.environ.setdefault("SDL_WINDOW_NO_ACTIVATION_WHEN_SHOWN", "1")
             self._screen = pygame.Window(title=self.title, size=SIZE)
         else:
             self._file = VideoFile(self.video, self.fps)

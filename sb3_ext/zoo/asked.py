@@ -11,6 +11,7 @@ from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from callbacks import KeysCallback, LiveViewCallback, SolvedCallback, WandbCallback
 from sb3_ext.zoo.checkpoints import Checkpoints
 from sb3_ext.zoo.errors import ZooError, reason
+from sb3_ext.zoo.live import view_window
 from sb3_ext.zoo.preparation import Experiment
 from sb3_ext.zoo.runs import Run
 
@@ -36,7 +37,8 @@ def asked_callbacks(
     callbacks: list[BaseCallback] = []
     if args.live_view:
         title = f"{experiment.title} ({run.folder.name})"
-        callbacks.append(LiveViewCallback(run.folder / "live.mp4", title=title))
+        window = view_window(experiment.spec)
+        callbacks.append(LiveViewCallback(run.folder / "live.mp4", window=window, title=title))
     if args.keys:
         callbacks.append(KeysCallback(_checkpoint(experiment, run, checkpoints)))
     if args.stop_at is not None:

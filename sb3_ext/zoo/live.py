@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any
 
@@ -40,6 +41,18 @@ def live_kwargs(args: argparse.Namespace, spec: EnvSpec) -> dict[str, Any]:
     if offline or (not given and _says_offline()):
         kwargs["offline"] = True
     return kwargs
+
+
+def view_window(spec: EnvSpec) -> bool | None:
+    """Whether a live view may open a window; None: where there is a display.
+
+    Without a window manager it would take the focus from the game, and the agent would stop.
+    """
+    if not plays_live(spec) or not os.environ.get("DISPLAY"):
+        return None
+    from envs.osu_mania.live.x11 import has_window_manager
+
+    return None if has_window_manager(os.environ["DISPLAY"]) else False
 
 
 def live_threads(requested: int, spec: EnvSpec) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,9 @@ class Client:
 
     Attributes:
         report: The game as it was a moment ago, for other threads; None before there is a game.
+
+    Raises:
+        OSError: There is no display.
     """
 
     def __init__(
@@ -69,7 +73,10 @@ class Client:
     ) -> None:
         # X takes the class from here, where pygame has put the program's name.
         os.environ["SDL_VIDEO_X11_WMCLASS"] = WINDOW_CLASS
-        pygame.display.init()
+        if sys.platform.startswith("linux"):
+            # SDL would copy each picture through OpenGL, which takes 4 ms where that is software.
+            os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
+        _open_display()
         width = round(look.height / NOTE_AREA[2])  # the highway is a square
         self._window = pygame.Window(title=TITLE, size=(width, look.height), resizable=True)
         self._look = look
@@ -152,6 +159,17 @@ class Client:
                 self._sound.start(play)
         elif play is not None:
             self._sound.pause(play.clock.paused)
+
+
+def _open_display() -> None:
+    try:
+        pygame.display.init()
+    except pygame.error as error:
+        raise OSError(f"no display to open a window on: {error}") from error
+    # SDL takes these by itself where nothing else works; nobody would see the window.
+    unseen = pygame.display.get_driver() in ("dummy", "offscreen")
+    if unseen and not os.environ.get("SDL_VIDEODRIVER"):
+        raise OSError("no display to open a window on: set DISPLAY, or use xvfb-run")
 
 
 class _Sound:

@@ -257,6 +257,8 @@ class OsuManiaLiveEnv(gym.Env):
         """Raises StoppedError unless the play can go on."""
         reading = self._read()
         self.timings.add("state age", reading.age(now))
+        if reading.errors is not None:
+            self.timings.add("errors age", now - reading.errors_received)
         if why := self._refusal(reading, now):
             raise StoppedError(why)
         away = now - self._returned

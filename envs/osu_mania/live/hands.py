@@ -58,12 +58,13 @@ class Hands:
         """The process that releases the keys when this one can't."""
         return self._watchdog
 
-    def set(self, wanted: Sequence[bool], may_press: Callable[[], bool]) -> None:
+    def set(self, wanted: Sequence[bool], has_focus: Callable[[], bool]) -> None:
         """Presses and releases what isn't as it's wanted.
 
         Args:
             wanted: Which keys are to be down, by column.
-            may_press: Is asked right before each key goes down: whether the game has the focus.
+            has_focus: Is asked while keys are held, which would go on to type in another window,
+                and right before each key goes down: whether the game has the focus.
 
         Raises:
             StoppedError: The game hasn't got the focus. All keys are released.
@@ -74,6 +75,8 @@ class Hands:
             self._release_quietly()  # as the watchdog has done meanwhile
         self._check_watchdog()
         self._last_beat = now
+        if any(self.held):
+            self._check_focus(has_focus)
         for column, want in enumerate(wanted):
             if self.held[column] and now - self._since[column] > self._max_hold:
                 self._lift(column)
@@ -83,9 +86,7 @@ class Hands:
             if self.held[column] and not want:
                 self._lift(column)
             elif want and not self.held[column] and not self._refused[column]:
-                if not may_press():
-                    self.release()
-                    raise StoppedError("another window has the focus: all keys are released")
+                self._check_focus(has_focus)
                 self.held[column] = True
                 self._since[column] = now
                 self._keyboard.press(self._keys[column])
@@ -120,6 +121,11 @@ class Hands:
                 signal.signal(number, before)
         self._watchdog.close()
         self._keyboard.close()
+
+    def _check_focus(self, has_focus: Callable[[], bool]) -> None:
+        if not has_focus():
+            self.release()
+            raise StoppedError("another window has the focus: all keys are released")
 
     def _check_watchdog(self) -> None:
         self.check()

@@ -44,6 +44,7 @@ class Reading:
         number: How many states came so far.
         errors: The newest errors of hits, which may be younger than the state; None where the
             server doesn't send them by themselves.
+        errors_received: When they came.
         problem: Why the newest message was no state; empty where it was.
     """
 
@@ -51,6 +52,7 @@ class Reading:
     received: float = 0.0
     number: int = 0
     errors: tuple[float, ...] | None = None
+    errors_received: float = 0.0
     problem: str = "nothing was received yet"
 
     def age(self, now: float) -> float:
@@ -146,8 +148,8 @@ class StateReader:
             self._forget_errors("")
             return
         with self._lock:
-            if errors != self._reading.errors:
-                self._reading = replace(self._reading, errors=errors)
+            now = time.monotonic()
+            self._reading = replace(self._reading, errors=errors, errors_received=now)
 
     def _complain(self, problem: str, gone: bool = False) -> None:
         """Notes why there is no state; an old one is kept until it's too old, but for a game that

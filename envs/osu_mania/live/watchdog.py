@@ -9,11 +9,13 @@ also watches for the panic key, all the time and however busy the agent is.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
-import select
+import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,11 +57,12 @@ class Watchdog:
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._pipe, self._answers = self._process.stdin, self._process.stdout
-        self.panicked = False
+        self.panicked = self._gone = False
+        self._listener = threading.Thread(target=self._listen, name="watchdog", daemon=True)
         if self._answers.read(1) != _READY:
             self.close()
             raise LiveError("the watchdog did not start, and without it no key is pressed")
-        os.set_blocking(self._answers.fileno(), False)
+        self._listener.start()
 
     @property
     def pid(self) -> int:
@@ -68,10 +71,7 @@ class Watchdog:
 
     def is_well(self) -> bool:
         """Whether the process runs and saw no panic key so far."""
-        answer = self._answers.read(1)  # None: there is none
-        if answer == _PANIC:
-            self.panicked = True
-        return not self.panicked and answer != b""
+        return not self.panicked and not self._gone
 
     def beat(self) -> bool:
         """Says that the agent is well and may hold keys. False: nobody hears it."""
@@ -89,7 +89,15 @@ class Watchdog:
         except subprocess.TimeoutExpired:  # pragma: no cover
             self._process.kill()
             self._process.wait()
+        if self._listener.is_alive():
+            self._listener.join()
         self._answers.close()
+
+    def _listen(self) -> None:
+        """A thread of its own, as pipes can't be looked into everywhere."""
+        while answer := self._answers.read(1):
+            self.panicked |= answer == _PANIC
+        self._gone = True
 
     def _tell(self, word: bytes) -> bool:
         try:
@@ -115,14 +123,16 @@ def watch(keyboard: Keyboard, panic_key: str, words: IO[bytes], answers: IO[byte
         answers: What it's told.
     """
     playing, heard = False, time.monotonic()
-    panicked = False
+    panicked, agent = False, os.getppid()
+    said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(words, said), daemon=True).start()
     answers.write(_READY)
-    while True:
-        if select.select([words], [], [], _LOOK)[0]:
-            said = os.read(words.fileno(), 4096)
-            if not said:
+    while os.getppid() == agent:  # a child of a dead agent may still hold its end of the pipe
+        with contextlib.suppress(queue.Empty):
+            word = said.get(timeout=_LOOK)
+            if not word:
                 break
-            heard, playing = time.monotonic(), said.endswith(_PLAYING)
+            heard, playing = time.monotonic(), word.endswith(_PLAYING)
             if not playing:
                 release_all(keyboard)
         if not panicked and keyboard.is_down(panic_key):
@@ -135,6 +145,14 @@ def watch(keyboard: Keyboard, panic_key: str, words: IO[bytes], answers: IO[byte
     while time.monotonic() < until:
         release_all(keyboard)
         time.sleep(0.005)
+
+
+def _listen(words: IO[bytes], said: queue.SimpleQueue[bytes]) -> None:
+    """Passes on what the agent says; nothing at the end."""
+    word = b"?"
+    while word:
+        word = os.read(words.fileno(), 4096)
+        said.put(word)
 
 
 def release_all(keyboard: Keyboard) -> None:

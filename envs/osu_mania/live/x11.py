@@ -36,6 +36,19 @@ def connect(name: str) -> Any:
         raise LiveError(f"cannot open the display {name}: {problem}") from problem
 
 
+def has_window_manager(name: str) -> bool:
+    """Whether a window manager runs on a display: without one, new windows take the focus.
+
+    Raises:
+        LiveError: There is no such display.
+    """
+    connection = connect(name)
+    check = connection.intern_atom("_NET_SUPPORTING_WM_CHECK")
+    found = connection.screen().root.get_full_property(check, X.AnyPropertyType)
+    connection.close()
+    return found is not None
+
+
 class XTestKeyboard:
     """Injects key events through XTest.
 

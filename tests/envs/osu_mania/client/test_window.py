@@ -142,6 +142,15 @@ def test_wrong_input_is_one_line(shared_x_display, arguments, words):
     assert words in ended.stderr
 
 
+def test_without_a_display():
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "SDL_VIDEODRIVER")}
+    command = [sys.executable, "-m", "envs.osu_mania.client", "--port", "0", "--silent"]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    assert ended.returncode == 2
+    assert "no display" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_the_window_is_found_by_its_class(shared_x_display, run_client, make_beatmap):
     run_client(shared_x_display, [make_beatmap((0, 1000))])
     windows = X11Windows(shared_x_display)
