@@ -1,12 +1,16 @@
 """Envs in processes: ours beside stable-baselines3's and Gymnasium's, in one run.
 
     python benchmarks/workers.py [speed] [--costs 0 100 1000] [--envs 8] [--rounds 5]
+    python benchmarks/workers.py ready     PPO acting on whoever is ready, and in lockstep
     python benchmarks/workers.py crowd     16 workers and 2 on the same cores
     python benchmarks/workers.py leaks     100 starts and stops
 
 Envs have Rocket League's spaces and cost so many microseconds of CPU time. Everybody takes turns of
 a second and a half; each figure is the median of the rounds. The ceiling is what the cores would do
 if nothing but the envs' own steps cost anything: the rate of one bare env, times the cores.
+
+``ready`` collects rollouts with a network of 256x256 from envs whose steps sleep for 5 ms once in a
+hundred; lockstep is measured with few workers and with many.
 
 Memory is the proportional set size (PSS: what processes share is divided among them) of the worker
 processes, and of whoever minds them.
@@ -32,6 +36,8 @@ from busy_env import BusyEnv
 from gymnasium.vector import AsyncVectorEnv
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
+from sb3_ext import NumpyPPO
+from sb3_ext.rollout_buffer import StepLocals
 from sb3_ext.vec_env import SharedMemoryVecEnv
 from sb3_ext.vec_env.shared_memory import n_cores
 
@@ -131,6 +137,44 @@ def report(cost: int, everybody: list[Contestant], rates: dict[str, float]) -> N
         )
 
 
+def ready(n_envs: int, rounds: int) -> None:
+    """Prints how many steps PPO collects in lockstep, and from whoever is ready first."""
+    make = [partial(BusyEnv, 100e-6, 5e-3)] * n_envs
+    few, many = n_cores(), n_envs
+    everybody = {
+        f"lockstep, {few} workers": (few, None),
+        f"lockstep, {many} workers": (many, None),
+        **{f"ready first, {many} workers, {m} rows": (many, m) for m in (1, many // 2)},
+    }
+    models = {}
+    for name, (n_workers, min_rows) in everybody.items():
+        model = NumpyPPO(
+            "MlpPolicy",
+            SharedMemoryVecEnv(make, n_workers),
+            n_steps=1024 // n_envs,
+            policy_kwargs={"net_arch": [256, 256]},
+            extensions={"min_inference_size": min_rows},
+            seed=0,
+        )
+        _, callback = model._setup_learn(10**9, None)
+        callback.on_training_start(StepLocals({}, model._locals_makers()), {})
+        models[name] = (model, callback)
+    rates: dict[str, list[float]] = {name: [] for name in models}
+    for _ in range(rounds + 1):
+        for name, (model, callback) in models.items():
+            before, start = model.num_timesteps, time.perf_counter()
+            while time.perf_counter() - start < SECONDS:
+                model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
+            seconds = time.perf_counter() - start
+            rates[name].append((model.num_timesteps - before) / seconds)
+    best = max(statistics.median(rates[name][1:]) for name in rates if "lockstep" in name)
+    print("| | steps/s | x the best lockstep |\n|---|---|---|")
+    for name, found in rates.items():
+        median = statistics.median(found[1:])
+        print(f"| {name} | {median:,.0f} | {median / best:.2f} |")
+        models[name][0].env.close()
+
+
 def crowd(n_envs: int, rounds: int, cost: float = 100e-6) -> None:
     """Prints the rates of many more workers than cores, and of as many."""
     make = partial(BusyEnv, cost)
@@ -175,13 +219,15 @@ def leaks(n: int = 100) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("what", nargs="?", choices=("speed", "crowd", "leaks"), default="speed")
+    add("what", nargs="?", choices=("speed", "ready", "crowd", "leaks"), default="speed")
     add("--costs", type=int, nargs="+", default=[0, 100, 1000], help="us per step")
     add("--envs", type=int, default=8)
     add("--rounds", type=int, default=5)
     args = parser.parse_args()
     if args.what == "speed":
         speed(args.costs, args.envs, args.rounds)
+    elif args.what == "ready":
+        ready(args.envs, args.rounds)
     elif args.what == "crowd":
         crowd(args.envs, args.rounds)
     else:

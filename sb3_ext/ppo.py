@@ -14,6 +14,7 @@ import sys
 import time
 import warnings
 from collections import deque
+from collections.abc import Generator
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -40,6 +41,7 @@ from sb3_ext.backends.choice import for_run
 from sb3_ext.backends.extensions import PPOExtensions
 from sb3_ext.backends.options import NeedsBackendError, NeedsTorchError
 from sb3_ext.backends.sb3_format import sb3_policy_kwargs
+from sb3_ext.collectors import Step, lockstep, ready_first
 from sb3_ext.functional import noise
 from sb3_ext.functional.advantages import normalize
 from sb3_ext.functional.losses import Coefficients
@@ -350,10 +352,10 @@ class PPO(BaseAlgorithm):
         self.policy.set_training_mode(False)
         given, rollout_buffer = rollout_buffer, self._ours_for(rollout_buffer)
         rollout_buffer.reset()
-        truncations: list[tuple[int, int, Any]] = []  # (step, row, terminal observation)
+        truncations: list[tuple[int, Any]] = []  # (transition, terminal observation)
         # First: a checkpoint that is taken here finds nothing of the rollout begun.
         callback.on_rollout_start()
-        act, to_env = self._begin_acting(env, n_rollout_steps), _prepared(self.policy, env.num_envs)
+        steps = self._begin(env, n_rollout_steps)
         if self._ahead is not None and jax_world(env) is env and _is_nobody(callback):
             dones = self._skip(env, callback, rollout_buffer)
             values = self._finish_rollout(rollout_buffer, [], dones)
@@ -361,22 +363,19 @@ class PPO(BaseAlgorithm):
                 rollout_buffer.copy_into(given, values, dones)
             callback.on_rollout_end()
             return True
-        for n_steps in range(n_rollout_steps):
-            obs: Any = self._last_obs
-            actions = act(n_steps, obs)
-            clipped_actions = to_env(actions)
-            new_obs, rewards, dones, infos = self._step(env, clipped_actions)
-            self.num_timesteps += env.num_envs
-            self._noise_step += 1
+        for n_steps, step in enumerate(steps):  # noqa: B007 (a callback's local)
+            rows, active, starts, obs, actions, clipped_actions = step[:6]
+            new_obs, rewards, dones, infos = step[6:]
+            self.num_timesteps += len(dones) if active is None else int(active.sum())
             self._show(callback, locals())
             if not self._goes_on(callback):
+                steps.close()
                 return False
             self._update_info_buffer(infos, dones)
-            starts = self._last_episode_starts
-            rollout_buffer.put(obs, actions, rewards, starts)  # type: ignore[arg-type]
+            rollout_buffer.put(obs, actions, rewards, starts, active, rows)
             if np.count_nonzero(dones):
-                truncations += truncated(n_steps, dones, infos)
-            self._last_obs, self._last_episode_starts = new_obs, dones
+                truncations += truncated(rollout_buffer.newest, dones, infos)
+        dones = self._last_episode_starts  # type: ignore[assignment]
         values = self._finish_rollout(rollout_buffer, truncations, dones)
         if given is not rollout_buffer:
             rollout_buffer.copy_into(given, values, dones)
@@ -409,22 +408,52 @@ class PPO(BaseAlgorithm):
         """Where a rollout is collected: in the buffer itself, if it's one of ours."""
         return buffer if isinstance(buffer, RolloutBuffer) else self._collected
 
+    def _begin(self, env: VecEnv, n_steps: int) -> Generator[Step]:
+        """The steps of a rollout, as they come about."""
+        min_rows = self.extensions.min_inference_size
+        if min_rows is None:
+            act = self._begin_acting(env, n_steps)
+            return lockstep(self, env, n_steps, act, _prepared(self.policy, env.num_envs))
+        act, to_env = self._acting_at_any_pace(n_steps), partial(env_actions, self.policy)
+        return ready_first(self, env, n_steps * env.num_envs, act, to_env, min_rows)
+
     def _begin_acting(self, env: VecEnv, n_steps: int) -> Any:
         """A function of (step, observations) that acts; its noise is drawn here, as one block."""
-        spec = self.actor_critic.spec
-        kind, shape = spec.distribution.noise_kind, spec.noise_shape
-        stream = noise.EXPLORATION if self.use_sde else noise.ACTION
-        at = (self._noise_seed, stream, self._noise_step)
-        every = 1
-        if self.use_sde:
-            every = self.sde_sample_freq if self.sde_sample_freq > 0 else n_steps
-        draws = np.arange(n_steps) // every
-        block = noise.draw(kind, *at, int(draws[-1]) + 1, env.num_envs, shape)
+        draws = np.arange(n_steps) // (every := self._steps_per_draw(n_steps))
+        block = self._draw(int(draws[-1]) + 1)
         self._ahead = self._run_ahead(env, block, draws)
         if self._ahead is not None:
             return self._ahead.action
         act = self.actor_critic.actor(block)
         return act if every == 1 else lambda step, obs: act(step // every, obs)
+
+    def _acting_at_any_pace(self, n_steps: int) -> Any:
+        """A function of (steps that rows have taken, rows) and observations that acts."""
+        every = self._steps_per_draw(n_steps)
+        n_draws = (n_steps - 1) // every + 1
+        actor: Any = self.actor_critic.actor(self._draw(n_draws))
+
+        def act(where: tuple[NDArray, NDArray], obs: Any) -> NDArray:
+            nonlocal n_draws, actor
+            taken, rows = where
+            if taken.max() // every >= n_draws:  # a row is far ahead of the others
+                n_draws *= 2
+                actor = self.actor_critic.actor(self._draw(n_draws))
+            return actor((taken // every, rows), obs)
+
+        return act
+
+    def _steps_per_draw(self, n_steps: int) -> int:
+        if not self.use_sde:
+            return 1
+        return self.sde_sample_freq if self.sde_sample_freq > 0 else n_steps
+
+    def _draw(self, n_draws: int) -> NDArray:
+        """The noise of a rollout that begins now, ``[n_draws, n_envs, ...]``."""
+        spec = self.actor_critic.spec
+        stream = noise.EXPLORATION if self.use_sde else noise.ACTION
+        at = (self._noise_seed, stream, self._noise_step)
+        return noise.draw(spec.distribution.noise_kind, *at, n_draws, self.n_envs, spec.noise_shape)
 
     def _run_ahead(self, env: VecEnv, block: NDArray, draws: NDArray) -> Any:
         """Collect and learn in one program where the env allows it (:mod:`sb3_ext.fused`)."""
@@ -484,13 +513,14 @@ class PPO(BaseAlgorithm):
         }
 
     def _finish_rollout(
-        self, buffer: RolloutBuffer, truncations: list[tuple[int, int, Any]], dones: NDArray
+        self, buffer: RolloutBuffer, truncations: list[tuple[int, Any]], dones: NDArray
     ) -> torch.Tensor:
         """Values, log-probabilities and advantages of the whole rollout, each in one batch."""
         now = self.num_timesteps
-        check_finite("observation", buffer.observations, now)
+        buffer.full = True
+        check_finite("observation", buffer.observations, now, buffer)
         check_finite("observation", as_one_step(self._last_obs), now)
-        check_finite("reward", buffer.rewards, now)
+        check_finite("reward", buffer.rewards, now, buffer)
         if self._ahead is not None:
             last_values = self._ahead.finish(buffer)
             check_finite("advantage", buffer.advantages, now)
@@ -500,13 +530,13 @@ class PPO(BaseAlgorithm):
         predictions = predictions or backend.evaluate(rows.obs, rows.actions)
         buffer.store_predictions(predictions.values, predictions.log_prob)
         if truncations:  # what lies beyond a time limit is worth gamma V(terminal observation)
-            steps, columns, observations = zip(*truncations, strict=True)
+            slots, observations = zip(*truncations, strict=True)
             check_finite_ends(truncations, buffer, now)
             worth = backend.values(stack(observations))
-            buffer.rewards[list(steps), list(columns)] += self.gamma * worth
+            buffer.rewards.reshape(-1)[list(slots)] += self.gamma * worth
         last_values = backend.values(self._last_obs)
         buffer.compute_returns_and_advantage(last_values, dones)
-        check_finite("advantage", buffer.advantages, now)
+        check_finite("advantage", buffer.advantages, now, buffer)
         return torch.as_tensor(last_values[:, None])
 
     # Learning
@@ -596,6 +626,9 @@ class PPO(BaseAlgorithm):
 
     def _log_update(self, stats: UpdateStats, settings: UpdateSettings) -> None:
         record, buffer = self.logger.record, self.rollout_buffer
+        values, returns = buffer.values.flatten(), buffer.returns.flatten()
+        if isinstance(buffer, RolloutBuffer):
+            values, returns = buffer.counted(buffer.values), buffer.counted(buffer.returns)
         record("train/learning_rate", settings.learning_rate.policy)
         if settings.learning_rate.value is not None:
             record("train/value_learning_rate", settings.learning_rate.value)
@@ -605,8 +638,7 @@ class PPO(BaseAlgorithm):
         record("train/approx_kl", stats.approx_kl)
         record("train/clip_fraction", stats.clip_fraction)
         record("train/loss", stats.loss)
-        explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
-        record("train/explained_variance", explained)
+        record("train/explained_variance", explained_variance(values, returns))
         if (log_std := getattr(self.policy, "log_std", None)) is not None:
             record("train/std", torch.exp(log_std).mean().item())
         record("train/n_updates", self._n_updates, exclude="tensorboard")

@@ -47,6 +47,8 @@ class RolloutBuffer:
     Attributes:
         active: ``[n_steps, n_envs]`` of bool: transitions that count; None: all of them do. The
             last active transition of a row that goes away must be an episode's end.
+        rows: ``[n_steps * n_envs]``: which row each transition is of, where every row went at its
+            own pace and they lie one after the other as they came; None: a column is a row.
     """
 
     def __init__(
@@ -78,25 +80,40 @@ class RolloutBuffer:
         self.advantages: NDArray[np.float32]
         self.returns: NDArray[np.float32]
         self.active: NDArray[np.bool_] | None = None
+        self.rows: NDArray[np.intp] | None = None
         self.pos, self.full = 0, False
 
     def reset(self) -> None:
         """Begin a new rollout; the old numbers stay until they are overwritten."""
-        self.pos, self.full, self.active = 0, False, None
+        self.pos, self.full, self.active, self.rows = 0, False, None, None
 
     def size(self) -> int:
         """Steps stored."""
         return self.pos
 
-    def put(self, obs: Any, actions: NDArray, rewards: NDArray, episode_starts: NDArray) -> None:
-        """Store one step of all rows; values and log-probabilities may follow later.
+    def put(
+        self,
+        obs: Any,
+        actions: NDArray,
+        rewards: NDArray,
+        episode_starts: NDArray,
+        active: NDArray[np.bool_] | None = None,
+        rows: NDArray[np.intp] | None = None,
+    ) -> None:
+        """Store a step; values and log-probabilities may follow later.
 
         Args:
             obs: What the actions were chosen from.
-            actions: ``[n_envs, ...]``.
-            rewards: ``[n_envs]``.
-            episode_starts: ``[n_envs]``, whether ``obs`` begins an episode.
+            actions: ``[m, ...]``.
+            rewards: ``[m]``.
+            episode_starts: ``[m]``, whether ``obs`` begins an episode.
+            active: ``[m]``, whether the transition counts; None: all of them do.
+            rows: ``[m]``, of which rows; None: of all n_envs.
         """
+        if rows is not None:
+            active = np.ones(len(rows), bool) if active is None else active
+            self._append(rows, active, obs, actions, rewards, episode_starts)
+            return
         t = self.pos
         if isinstance(self.observations, dict):
             for key, stored in self.observations.items():
@@ -107,8 +124,54 @@ class RolloutBuffer:
         self.actions[t] = actions.reshape(self.n_envs, self.action_dim)
         self.rewards[t] = rewards
         self.episode_starts[t] = episode_starts
+        if active is not None:
+            if self.active is None:
+                self.active = np.zeros((self.buffer_size, self.n_envs), bool)
+            self.active[t] = active
         self.pos = t + 1
         self.full = self.pos == self.buffer_size
+
+    def _append(
+        self,
+        rows: NDArray[np.intp],
+        active: NDArray[np.bool_],
+        obs: Any,
+        actions: NDArray,
+        rewards: NDArray,
+        episode_starts: NDArray,
+    ) -> None:
+        """Store those that count after all that came before."""
+        capacity = self.values.size
+        if self.rows is None or self.active is None:
+            self.rows = np.zeros(capacity, np.intp)
+            self.active = np.zeros((self.buffer_size, self.n_envs), bool)
+        counted = np.flatnonzero(active)
+        first = int(np.count_nonzero(self.active))
+        new = slice(first, first + len(counted))
+        pairs = [
+            (self.actions, actions),
+            (self.rewards, rewards),
+            (self.episode_starts, episode_starts),
+        ]
+        if isinstance(self.observations, dict):
+            pairs += [(stored, obs[key]) for key, stored in self.observations.items()]
+        else:
+            pairs.append((self.observations, obs))
+        for stored, values in pairs:
+            place = stored.reshape(capacity, *stored.shape[2:])[new]
+            place[...] = np.asarray(values)[counted].reshape(place.shape)
+        self.rows[new] = rows[counted]
+        self.active.reshape(-1)[new] = True
+        self.pos = new.stop // self.n_envs
+        self._newest = np.full(len(rows), -1)
+        self._newest[counted] = np.arange(new.start, new.stop)
+
+    @property
+    def newest(self) -> NDArray[np.intp]:
+        """Which transition each of the last step's rows is, ``[m]``; -1 where it isn't stored."""
+        if self.rows is not None:
+            return self._newest
+        return np.arange((self.pos - 1) * self.n_envs, self.pos * self.n_envs)
 
     def add(
         self,
@@ -138,26 +201,55 @@ class RolloutBuffer:
             dones: Whether the last step ended the row's episode, ``[n_envs]``.
         """
         last = np.asarray(last_values, np.float32).reshape(self.n_envs)
-        ends = np.concatenate([self.episode_starts[1:], np.asarray(dones, np.float32)[None]])
         constants = (self.gamma, self.gae_lambda)
         if self.active is None:
+            ends = np.concatenate([self.episode_starts[1:], np.asarray(dones, np.float32)[None]])
             self.advantages[:] = gae(self.rewards, self.values, ends, last, *constants)
         else:
-            paths = [np.flatnonzero(row) * self.n_envs + i for i, row in enumerate(self.active.T)]
-            kept = [i for i, path in enumerate(paths) if len(path)]
+            paths = self._paths()
+            starts, flat_ends = self.episode_starts.reshape(-1), np.zeros(self.values.size, bool)
+            for row, path in paths.items():
+                flat_ends[path[:-1]] = starts[path[1:]]
+                flat_ends[path[-1]] = dones[row]
             self.advantages[:] = gae_of_segments(
                 self.rewards.reshape(-1),
                 self.values.reshape(-1),
-                ends.reshape(-1),
-                [paths[i] for i in kept],
-                last[kept],
+                flat_ends,
+                list(paths.values()),
+                last[list(paths)],
                 *constants,
             ).reshape(self.advantages.shape)
         np.add(self.advantages, self.values, out=self.returns)
 
+    def _paths(self) -> dict[int, NDArray[np.intp]]:
+        """Of each row that has any, the transitions that count, as they came."""
+        assert self.active is not None
+        counted = np.flatnonzero(self.active)
+        rows = counted % self.n_envs if self.rows is None else self.rows[counted]
+        paths = {row: counted[rows == row] for row in range(self.n_envs)}
+        return {row: path for row, path in paths.items() if len(path)}
+
+    def row_of(self, slot: int) -> int:
+        """The row that a transition is of."""
+        return slot % self.n_envs if self.rows is None else int(self.rows[slot])
+
+    def counted(self, column: NDArray) -> NDArray:
+        """A column's entries that count, one after the other."""
+        return column.reshape(-1) if self.active is None else column[self.active]
+
     def copy_into(self, other: Any, last_values: Any, dones: NDArray) -> None:
-        """Fill a buffer of another class, step by step, as SB3 fills its own."""
+        """Fill a buffer of another class, step by step, as SB3 fills its own.
+
+        Raises:
+            ValueError: Some transitions don't count, or rows went at their own pace.
+        """
         import torch
+
+        if self.active is not None:
+            raise ValueError(
+                f"rollout_buffer_class={type(other).__qualname__} holds rows in lockstep with "
+                "somebody in each; use RolloutBuffer, or another env and no min_inference_size"
+            )
 
         other.reset()
         for t in range(self.pos):
@@ -350,23 +442,34 @@ def all_finite(array: Any) -> bool:
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
-def truncated(step: int, dones: NDArray, infos: list[dict[str, Any]]) -> list[tuple]:
-    """Rows whose episode a time limit has cut off here, with what they saw last."""
+def truncated(
+    slots: NDArray[np.intp], dones: NDArray, infos: list[dict[str, Any]]
+) -> list[tuple[int, Any]]:
+    """Transitions at which a time limit has cut an episode off, with what was seen last.
+
+    Args:
+        slots: Which transition each row's step is, ``[m]``.
+        dones: ``[m]``.
+        infos: m of them.
+    """
     return [
-        (step, row, infos[row]["terminal_observation"])
-        for row in np.flatnonzero(dones)
-        if infos[row].get("TimeLimit.truncated", False)
-        and infos[row].get("terminal_observation") is not None
+        (int(slots[k]), infos[k]["terminal_observation"])
+        for k in np.flatnonzero(dones)
+        if infos[k].get("TimeLimit.truncated", False)
+        and infos[k].get("terminal_observation") is not None
     ]
 
 
-def check_finite(source: str, numbers: Any, num_timesteps: int) -> None:
+def check_finite(
+    source: str, numbers: Any, num_timesteps: int, buffer: RolloutBuffer | None = None
+) -> None:
     """Stop at a NaN or an infinity.
 
     Args:
         source: What the numbers are.
         numbers: ``[n_steps, n_envs, ...]`` or a dict of such; the last step is the newest.
         num_timesteps: Env steps taken so far.
+        buffer: Knows which row a number is of; None: its column is.
 
     Raises:
         FloatingPointError: it names the source, the env and the step.
@@ -376,20 +479,23 @@ def check_finite(source: str, numbers: Any, num_timesteps: int) -> None:
             continue
         step, row = np.argwhere(~np.isfinite(array))[0, :2]
         at = num_timesteps - (array.shape[0] - 1 - step) * array.shape[1]
+        if buffer is not None:
+            row = buffer.row_of(int(step * array.shape[1] + row))
         raise FloatingPointError(f"the {source} of env {row} is not finite at step {at}")
 
 
 def check_finite_ends(
-    truncations: list[tuple[int, int, Any]], buffer: RolloutBuffer, num_timesteps: int
+    truncations: list[tuple[int, Any]], buffer: RolloutBuffer, num_timesteps: int
 ) -> None:
-    """The same of the observations ``(step, row, observation)`` that truncated episodes ended with.
+    """The same of the observations that truncated episodes ended with, by transition.
 
     Raises:
         FloatingPointError: it names the env and the step.
     """
-    for step, row, obs in truncations:
+    for slot, obs in truncations:
         if not all_finite(obs):
+            step = slot // buffer.n_envs
             at = num_timesteps - (buffer.buffer_size - 1 - step) * buffer.n_envs
             raise FloatingPointError(
-                f"the terminal observation of env {row} is not finite at step {at}"
+                f"the terminal observation of env {buffer.row_of(slot)} is not finite at step {at}"
             )

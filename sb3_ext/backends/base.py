@@ -170,7 +170,8 @@ class ActorCritic(ABC):
     def actor(self, noise: NDArray) -> Callable[[int, Any], NDArray]:
         """``act`` for a rollout: a function of (index into ``noise``, obs).
 
-        It may prepare what doesn't change while the parameters don't.
+        It may prepare what doesn't change while the parameters don't. The index is a step, or
+        (steps, rows) ``[m]`` each where only some rows act.
         """
         return lambda k, obs: self.act(obs, noise[k])
 

@@ -29,6 +29,8 @@ class PPOExtensions:
             ``"state"``: from the state, through tanh into ``std_range``.
         std_range: (low, high) for ``std="state"``.
         mean: ``"linear"`` or ``"tanh"``: what a Gaussian's means pass through.
+        min_inference_size: Act as soon as so many rows are ready, each row at its own pace, rather
+            than on all rows together; needs a SharedMemoryVecEnv. None: all together.
         bf16: Torch only: the network's matrices are multiplied in bfloat16, where the device is
             faster at it (CUDA from Ampere on); parameters, distributions and the loss stay float32.
     """
@@ -42,14 +44,17 @@ class PPOExtensions:
     std: str = "free"
     std_range: tuple[float, float] | None = None
     mean: str = "linear"
+    min_inference_size: int | None = None
     bf16: bool = False
 
     def __post_init__(self) -> None:
         self._check_choice("advantage_normalization", (None, "minibatch", "rollout", "off"))
         self._check_choice("std", ("free", "fixed", "state"))
         self._check_choice("mean", ("linear", "tanh"))
-        for name in ("accumulate_minibatches", "n_rollouts_kept"):
+        for name in ("accumulate_minibatches", "n_rollouts_kept", "min_inference_size"):
             value = getattr(self, name)
+            if value is None and name == "min_inference_size":
+                continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"extensions: {name} must be an integer >= 1, not {value!r}")
         if self.value_max_grad_norm is not None and self.value_learning_rate is None:

@@ -84,15 +84,20 @@ class EpisodeLog(VecEnvWrapper):
 
     def step_wait(self) -> VecEnvStepReturn:
         observations, rewards, dones, infos = self.venv.step_wait()
-        if self._writer is not None:
-            for row in np.flatnonzero(dones):
-                episode: dict[str, Any] | None = infos[row].get("episode")
-                if episode is not None:
-                    # One clock for all rows, whichever process they are in and whenever it began.
-                    seconds = round(time.time() - self._start, 6)
-                    told = episode | {"t": seconds}
-                    self._writer.write_row({key: told[key] for key in self._columns})
+        self.write(dones, infos)
         return observations, rewards, dones, infos
+
+    def write(self, dones: np.ndarray, infos: list[dict[str, Any]]) -> None:
+        """Writes the episodes that some rows have ended, ``dones [m]`` and m infos."""
+        if self._writer is None:
+            return
+        for row in np.flatnonzero(dones):
+            episode: dict[str, Any] | None = infos[row].get("episode")
+            if episode is not None:
+                # One clock for all rows, whichever process they are in and whenever it began.
+                seconds = round(time.time() - self._start, 6)
+                told = episode | {"t": seconds}
+                self._writer.write_row({key: told[key] for key in self._columns})
 
     def close(self) -> None:
         if self._writer is not None:

@@ -22,6 +22,7 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 )
 
 from sb3_ext.vec_env.gymnasium import check_spaces
+from sb3_ext.vec_env.rows import refuse_unless
 from sb3_ext.vec_env.workers import line
 from sb3_ext.vec_env.workers.block import Block
 from sb3_ext.vec_env.workers.crew import Crew, WorkerError
@@ -109,14 +110,16 @@ class SharedMemoryVecEnv(VecEnv):
             self._end()
             raise
 
-    def _attach(self, built: list[list[tuple[int, Any, Any]]]) -> None:
-        """Lays out the block for what the workers have built, (rows, spaces) of each env."""
-        _, *wanted = built[0][0]
+    def _attach(self, built: list[list[tuple[int, bool, Any, Any]]]) -> None:
+        """Lays out the block for what workers have built: rows, may_be_inactive, spaces of each."""
+        _, _, *wanted = built[0][0]
+        self.may_be_inactive = any(env[1] for part in built for env in part)
+        self._is_asked = False
         self._seats: list[_Seat] = []  # of each row
         self._rows: list[NDArray[np.intp]] = []  # of each worker
         for worker, members in enumerate(built):
             start = len(self._seats)
-            for member, (n_rows, *spaces) in enumerate(members):
+            for member, (n_rows, _, *spaces) in enumerate(members):
                 if spaces != wanted:
                     raise ValueError(
                         f"the env of row {len(self._seats)} has the spaces {spaces}, that of row 0 "
@@ -129,6 +132,7 @@ class SharedMemoryVecEnv(VecEnv):
         given = [pickle.dumps((wanted, n, int(rows[0]))) for rows in self._rows]
         self._ask_each(line.ATTACH, given)
         self._block = Block(self._crew.memory, observation_space, action_space, n)
+        self._acted = np.ones(n, bool)  # rows in whose step somebody has acted
         self._sent: dict[int, NDArray[np.intp]] = {}  # by worker
         self._start_time = time.time()
         self._returns, self._lengths = np.zeros(n), np.zeros(n, np.int64)
@@ -154,9 +158,28 @@ class SharedMemoryVecEnv(VecEnv):
         self._lengths[:] = 0
         return _rows_of(self._block.observations, ...)
 
+    def active_rows(self) -> NDArray[np.bool_]:
+        """Rows on whose newest observation somebody must act, bool ``[n_envs]``.
+
+        Of rows that are under way it says what they acted on.
+        """
+        self._is_asked = True
+        active = self._block.active.copy()
+        for rows in self._sent.values():
+            active[rows] = self._acted[rows]
+        return active
+
     def step_async(self, actions: np.ndarray) -> None:
-        """Wake the workers with the actions ``[n_envs, ...]``; ``step_wait`` waits for them."""
+        """Wake the workers with the actions ``[n_envs, ...]``; ``step_wait`` waits for them.
+
+        Raises:
+            UnknownMaskError: Rows may be inactive, and nobody has ever asked which are.
+            WorkerError: A worker has died.
+        """
         self._refuse_if_sent("step")
+        if self.may_be_inactive:
+            refuse_unless(self._is_asked)
+            self._acted[:] = self._block.active
         self._crew.settle()  # an earlier step may have been broken off
         self._block.actions[...] = np.reshape(actions, self._block.actions.shape)
         for worker in range(len(self._rows)):
@@ -176,7 +199,7 @@ class SharedMemoryVecEnv(VecEnv):
         news = self._crew.hear(range(len(self._rows)))
         block = self._block
         self._returns += block.rewards
-        self._lengths += 1
+        self._lengths += self._acted
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for part in news:
             if part is not None:
@@ -197,6 +220,8 @@ class SharedMemoryVecEnv(VecEnv):
             ValueError: A row is under way already, or some rows of a vector env are missing.
         """
         chosen = np.asarray(rows, np.intp)
+        if self.may_be_inactive:
+            refuse_unless(self._is_asked)
         self._block.actions[chosen] = actions
         wanted = self._block.wanted
         wanted[:] = False
@@ -208,6 +233,7 @@ class SharedMemoryVecEnv(VecEnv):
                 raise ValueError(f"rows {self._sent[worker].tolist()} are under way: recv() first")
             if len(woken) < len(own):
                 self._check_whole(own, wanted)
+            self._acted[woken] = self._block.active[woken]
             self._crew.tell(worker, line.STEP if len(woken) == len(own) else line.STEP_WANTED)
             self._sent[worker] = woken
 
@@ -227,15 +253,19 @@ class SharedMemoryVecEnv(VecEnv):
         min_rows = min(min_rows, sum(map(len, self._sent.values())))
         ready: list[NDArray[np.intp]] = []
         told: list[News] = []
-        while sum(map(len, ready)) < min_rows:
-            for worker, news in self._crew.hear_some().items():
-                ready.append(self._sent.pop(worker))
-                told += news or []
+        try:
+            while sum(map(len, ready)) < min_rows:
+                for worker, news in self._crew.hear_some().items():
+                    ready.append(self._sent.pop(worker))
+                    told += news or []
+        except BaseException:  # what is under way is for nobody: reset() goes on
+            self._sent.clear()
+            raise
         rows = np.concatenate(ready)
         block = self._block
         rewards = block.rewards[rows]
         self._returns[rows] += rewards
-        self._lengths[rows] += 1
+        self._lengths[rows] += self._acted[rows]
         infos: dict[int, dict[str, Any]] = {row: {} for row in rows.tolist()}
         self._tell_infos(told, infos)
         return Ready(
@@ -268,6 +298,11 @@ class SharedMemoryVecEnv(VecEnv):
                 raise ValueError(
                     f"rows {first} and {row} belong to one vector env: send them together"
                 )
+
+    @property
+    def env_of_row(self) -> NDArray[np.intp]:
+        """The first row of each row's env: rows of one env step together."""
+        return np.array([seat.first for seat in self._seats])
 
     def _refuse_if_sent(self, what: str) -> None:
         if self._sent:
@@ -311,14 +346,14 @@ class SharedMemoryVecEnv(VecEnv):
         return self._ask("is_wrapped", indices, *name)
 
     def get_images(self) -> Sequence[np.ndarray | None]:
-        """The rows' frames, ``[height, width, 3]`` each; None without ``rgb_array``."""
+        """The envs' frames, ``[height, width, 3]`` each; None without ``rgb_array``."""
         if self.render_mode != "rgb_array":
             warnings.warn(
                 f"images need render_mode 'rgb_array', this one is {self.render_mode!r}",
                 stacklevel=2,
             )
             return [None] * self.num_envs
-        return self._each_its_own(self._ask("render", None), None)
+        return [frame for frames in self._ask("render", self._firsts) for frame in frames]
 
     def snapshot(self) -> dict[str, Any] | None:
         """All rows' episodes under way, or None if an env can't tell them."""

@@ -120,7 +120,8 @@ def test_truncated_rows_only():
         {"TimeLimit.truncated": True, "terminal_observation": 3},
         {"TimeLimit.truncated": True},
     ]
-    assert truncated(7, np.array([True, True, False, True]), infos) == [(7, 0, 1)]
+    slots = np.array([7, 8, 9, 10])
+    assert truncated(slots, np.array([True, True, False, True]), infos) == [(7, 1)]
 
 
 def test_other_devices_and_classes_are_refused():

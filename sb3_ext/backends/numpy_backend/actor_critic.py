@@ -78,18 +78,18 @@ class NumpyActorCritic(ActorCritic):
 
     def actor(self, noise: NDArray) -> Callable[[int, Any], NDArray]:
         """``act`` for a rollout, with the noise scaled once."""
-        if (plain := self._plain_actor(noise)) is not None:
-            return plain
         network, head, xp = self.network, self.network.head, self.xp
         mode, prepared = self.distribution.mode, head.prepare(noise)
 
-        def act(k: int, obs: Any) -> NDArray:
+        def act(k: Any, obs: Any) -> NDArray:
             params, latent = network.forward_policy(self._encode(obs))
             return mode(xp, head.add_noise(params, latent, prepared[k]))
 
-        return act
+        return self._plain_actor(prepared, act) or act
 
-    def _plain_actor(self, noise: NDArray) -> Callable[[int, Any], NDArray] | None:
+    def _plain_actor(
+        self, scaled: Any, for_some_rows: Callable[[Any, Any], NDArray]
+    ) -> Callable[[Any, Any], NDArray] | None:
         """A few calls of NumPy, for what acting nearly always is: float rows, a Gaussian's mean."""
         network, space = self.network, self.spec.observation_space
         if not isinstance(network, Network) or not isinstance(space, spaces.Box):
@@ -99,12 +99,13 @@ class NumpyActorCritic(ActorCritic):
             return None
         if len(space.shape) != 1 or space.dtype != self.dtype:
             return None
-        n, activation = noise.shape[1], network.pi_tower.activation.forward
+        n, activation = scaled.shape[1], network.pi_tower.activation.forward
         layers: list[Any] = [*network.pi_tower.layers, head.layer]
         *hidden, (weight_t, biases, _) = [layer.laid_out_for(n) for layer in layers]
-        scaled = head.prepare(noise)
 
-        def act(k: int, obs: Any) -> NDArray:
+        def act(k: Any, obs: Any) -> NDArray:
+            if len(obs) != n:
+                return for_some_rows(k, obs)
             x = obs
             for w, b, y in hidden:
                 np.dot(x, w, y)

@@ -161,11 +161,12 @@ class TorchActorCritic(AutogradActorCritic):
             return super().actor(noise)
         drawn = -1
 
-        def act(k: int, obs: Any) -> NDArray:
+        def act(k: Any, obs: Any) -> NDArray:
             nonlocal drawn
-            if self.spec.use_sde and k != drawn:  # its own exploration matrices, as often as ours
+            step = k[0].max() if isinstance(k, tuple) else k
+            if self.spec.use_sde and step > drawn:  # its own matrices, as often as ours
                 self.policy.reset_noise(noise.shape[1])
-                drawn = k
+                drawn = step
             return self.act(obs, noise[k])
 
         return act

@@ -1,5 +1,6 @@
 """An env of every space; worker processes build it, so nothing heavy is imported here."""
 
+import time
 from typing import Any
 
 import gymnasium as gym
@@ -14,7 +15,7 @@ OBSERVATIONS: dict[str, spaces.Space] = {
     "multibinary": spaces.MultiBinary(4),
     "dict": spaces.Dict(
         {
-            "camera": spaces.Box(0, 255, (4, 4, 1), np.uint8),
+            "camera": spaces.Box(0, 255, (36, 36, 1), np.uint8),
             "speed": spaces.Box(-1.0, 1.0, (2,), np.float32),
             "gear": spaces.Discrete(6),
         }
@@ -91,3 +92,25 @@ class Wide(Dice):
     def __init__(self) -> None:
         super().__init__()
         self.observation_space = spaces.Box(0.0, 1.0, (300, 100), np.float64)
+
+
+class SlowDice(Dice):
+    """Takes its time, and may break.
+
+    Args:
+        seconds: Of a step.
+    """
+
+    breaks_at = -1
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        super().__init__()
+        self.seconds, self.total = seconds, 0
+
+    def step(self, action):
+        self.total += 1
+        if self.total == self.breaks_at:
+            raise ValueError("the dice are gone")
+        if self.seconds:
+            time.sleep(self.seconds)
+        return super().step(action)

@@ -103,3 +103,18 @@ def test_resume_with_workers_is_exact(zoo: Zoo, tmp_path: Path) -> None:
     told = summary(again)
     assert told["resumed"] == [{"steps": 256, "inexact": []}]
     assert told["parameters_sha256"] == summary(first)["parameters_sha256"]
+
+
+def test_acting_on_whoever_is_ready(zoo: Zoo, tmp_path: Path) -> None:
+    entry = ("normalize:True", "extensions:dict(min_inference_size=2)")
+    command = (*SLOW, *TINY, "-n", "512", *ROWS, *entry, "--env-kwargs", "seconds:0.001")
+    result = zoo(*command, "--vec-env", "shm", "--workers", "4")
+    assert result.code == 0, result.err
+    run = tmp_path / "logs/ppo_numpy/Slow-v0_1"
+    assert summary(run)["steps"] == 512
+    episodes = pd.read_csv(run / "monitor.csv", skiprows=1)
+    assert set(episodes["l"]) == {20}
+    assert 512 // 20 - 4 <= len(episodes) <= 512 // 20
+    result = zoo(*command, "--vec-env", "dummy")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "min_inference_size: the rows of a DummyVecEnv step together" in result.err
