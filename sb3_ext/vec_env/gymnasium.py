@@ -33,6 +33,7 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 )
 
 from sb3_ext.vec_env.infos import ends_of, rows_of, scatter
+from sb3_ext.vec_env.rows import refuse_unless
 
 _PLAIN_SPACES = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
@@ -105,6 +106,9 @@ class GymnasiumVecEnv(VecEnv):
         self._lengths = np.zeros(n, dtype=np.int64)
         self._late_dones = np.zeros(n, dtype=bool)
         self._late_ends: dict[int, tuple[dict[str, Any], Any, bool]] = {}
+        self.may_be_inactive = bool(getattr(self._base, "may_be_inactive", False))
+        self._acted: np.ndarray | None = None  # rows in which somebody does, if not in all
+        self._is_asked = False
 
     # Stepping
 
@@ -119,12 +123,28 @@ class GymnasiumVecEnv(VecEnv):
         self._reset_options()
         self._returns[:] = 0.0
         self._lengths[:] = 0
+        self._acted = None
         self._late_dones[:] = False
         self._late_ends.clear()
         return self._own(obs)
 
+    def active_rows(self) -> np.ndarray:
+        """Rows on whose newest observation somebody must act, bool ``[n_envs]``."""
+        self._is_asked = True
+        if not self.may_be_inactive:
+            return np.ones(self.num_envs, dtype=bool)
+        base: Any = self._base
+        return base.active_rows()
+
     def step_async(self, actions: np.ndarray) -> None:
-        """Take the next step's actions, ``[n_envs, ...]``; ``step_wait`` steps."""
+        """Take the next step's actions, ``[n_envs, ...]``; ``step_wait`` steps.
+
+        Raises:
+            UnknownMaskError: Rows may be inactive, and nobody has ever asked which are.
+        """
+        if self.may_be_inactive:
+            refuse_unless(self._is_asked)
+            self._acted = self.active_rows()
         self._actions = np.asarray(actions, dtype=self.action_space.dtype)
 
     def step_wait(self) -> VecEnvStepReturn:
@@ -142,7 +162,7 @@ class GymnasiumVecEnv(VecEnv):
             timed_out = np.logical_and(truncated, np.logical_not(terminated))
             return self._step_late(obs, rewards, ended, timed_out, self._rows_of(infos))
         self._returns += rewards
-        self._lengths += 1
+        self._lengths += 1 if self._acted is None else self._acted
         if not np.count_nonzero(ended):  # any() takes ten times as long
             return obs, rewards.astype(np.float32), ended, self._rows_of(infos)
         timed_out = np.logical_and(truncated, np.logical_not(terminated))
@@ -227,8 +247,11 @@ class GymnasiumVecEnv(VecEnv):
         """
         if self._base is not self.vector_env or not hasattr(self._base, "snapshot"):
             return None
+        told = self._base.snapshot()
+        if told is None:
+            return None
         return {
-            "vector_env": self._base.snapshot(),
+            "vector_env": told,
             "returns": self._returns.copy(),
             "lengths": self._lengths.copy(),
             "late_dones": self._late_dones.copy(),

@@ -22,6 +22,7 @@ from sb3_ext.zoo.live import live_kwargs, live_threads
 from sb3_ext.zoo.make_env import EnvBuilder, choose_form
 from sb3_ext.zoo.model_choice import Choice
 from sb3_ext.zoo.model_files import ONNX, leaves_open
+from sb3_ext.zoo.opponents import rival
 from sb3_ext.zoo.preparation import chosen_seed, is_judged_deterministically
 from sb3_ext.zoo.yaml_files import ForeignLoader, read_mapping
 
@@ -78,9 +79,10 @@ def at_play(
     set_random_seed(seed)
     if (threads := live_threads(args.num_threads, spec)) > 0:
         torch.set_num_threads(threads)
-    form, _ = choose_form("auto" if n_envs > 1 else "dummy", spec, settings)
+    is_single = n_envs == 1 and spec.entry_point is not None
+    form, _ = choose_form("dummy" if is_single else "auto", spec, settings)
     env_kwargs |= (args.env_kwargs or {}) | live_kwargs(args, spec)
-    builder = EnvBuilder(spec, settings, form, env_kwargs)
+    builder = EnvBuilder(spec, settings, form, env_kwargs, rival=rival(args, spec, None))
     env = builder.evaluation(n_envs, seed, normalizer=normalizer, render_mode=render_mode)
     try:
         model = load_for_playing(algorithm, path, args.device, env, hints(args, settings, path))

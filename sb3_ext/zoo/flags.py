@@ -239,6 +239,17 @@ def add_entry(parser: Parser) -> None:
     )
 
 
+def add_opponent(parser: Parser, default: str) -> None:
+    """Adds ``--opponent``: whom an agent plays where it isn't learning."""
+    parser.add_argument(
+        "--opponent",
+        default=None,
+        metavar="WHO",
+        help="where two teams play, who plays the other one against the agent that is judged or "
+        f"watched: random, itself, a model or a run (default: {default})",
+    )
+
+
 def add_experiment(parser: Parser) -> None:
     """Adds the flags of every command that trains: hyperparameters, rows, evaluations, folder."""
     add = parser.add_argument
@@ -276,6 +287,7 @@ def add_experiment(parser: Parser) -> None:
     add("-f", "--log-folder", default="logs", metavar="DIR", help="where runs go (default: logs)")
     add("--eval-episodes", type=int, default=5, metavar="N", help="episodes of an evaluation")
     add("--n-eval-envs", type=int, default=None, metavar="N", help="rows of the evaluation env")
+    add_opponent(parser, "random")
 
 
 def algorithm(name: str) -> str:

@@ -33,6 +33,7 @@ from sb3_ext.zoo.errors import ZooError, reason
 from sb3_ext.zoo.hyperparams import Settings, import_object
 from sb3_ext.zoo.model_files import read_model_file
 from sb3_ext.zoo.one_env import OneEnv
+from sb3_ext.zoo.opponents import AT_RANDOM, Rival
 from sb3_ext.zoo.workers import hang_up_at_exit, leave_signals_to_the_trainer
 
 
@@ -47,6 +48,7 @@ class EnvBuilder:
             it.
         env_kwargs: Arguments of the world's constructor.
         workers: Worker processes of ``shm``; None: one for each core.
+        rival: Who plays the other team where an agent is judged; None: the agent itself.
     """
 
     spec: EnvSpec
@@ -54,6 +56,7 @@ class EnvBuilder:
     form: str
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     workers: int | None = None
+    rival: Rival | None = AT_RANDOM
 
     def train(
         self,
@@ -93,18 +96,25 @@ class EnvBuilder:
         builder = self.step_by_step()
         if n_envs == 1 and self.form == "shm":  # one row gains nothing by a worker
             builder = builder.in_one_process()
-        rows = builder._base(n_envs, seed, render_mode)
+        rows = builder._base(n_envs, seed, render_mode, self.rival)
         return self._wrap(rows, training=False, normalizer=normalizer)
 
     def in_one_process(self) -> EnvBuilder:
         """The same world without worker processes."""
-        return replace(self, form="dummy") if self.form in ("subproc", "shm") else self
+        alone = "vector" if self.spec.entry_point is None else "dummy"
+        return replace(self, form=alone) if self.form in ("subproc", "shm") else self
 
     def step_by_step(self) -> EnvBuilder:
         """The same world without a program that collects whole rollouts."""
         return replace(self, form="vector") if self.form == "jax" else self
 
-    def _base(self, n_envs: int, seed: int, render_mode: str | None = None) -> VecEnv:
+    def _base(
+        self,
+        n_envs: int,
+        seed: int,
+        render_mode: str | None = None,
+        rival: Rival | None = None,
+    ) -> VecEnv:
         kwargs = dict(self.env_kwargs)
         if render_mode is not None:
             kwargs["render_mode"] = render_mode
@@ -116,6 +126,9 @@ class EnvBuilder:
             raise ZooError(
                 f"cannot make {self.spec.id} with {kwargs or 'no'} arguments: {reason(error)}"
             ) from error
+        if rival is not None:
+            with _closed_if_it_fails(venv, "opponent"):
+                venv = rival.against(venv)
         wrapper = self.settings.vec_env_wrapper
         with _closed_if_it_fails(venv, "vec_env_wrapper"):
             if wrapper:
@@ -248,19 +261,13 @@ def choose_form(
     Raises:
         ZooError: If ``vector`` or ``jax`` is asked for and cannot be had.
     """
-    reason = None
-    if spec.vector_entry_point is None:
-        reason = f"{spec.id} has no vector form"
-    elif settings.env_wrapper:
-        reason = "'env_wrapper' wraps single envs"
-    elif set(settings.monitor_kwargs) - {"info_keywords"}:
-        reason = "'monitor_kwargs' belong to single envs"
-    elif spec.additional_wrappers:
-        reason = f"{spec.id} is registered with wrappers of single envs"
+    reason = _no_vector_form(spec, settings)
     if requested in ("vector", "jax") and reason:
         raise ZooError(f"--vec-env {requested}: {reason}; use --vec-env dummy or shm")
     if requested == "jax":
         _check_jax(spec, settings, algo)
+    if spec.entry_point is None and requested in ("dummy", "subproc"):
+        raise ZooError(f"--vec-env {requested}: {spec.id} has no single form; use vector or shm")
     if requested != "auto":
         return requested, ""
     if reason:
@@ -268,6 +275,19 @@ def choose_form(
     if not is_exact(spec):
         return "dummy", f"{spec.id}'s vector form ends episodes one step late"
     return "vector", f"{spec.id} has a vector form"
+
+
+def _no_vector_form(spec: EnvSpec, settings: Settings) -> str:
+    """Why a world's rows can't be run as its vector form, or nothing."""
+    if spec.vector_entry_point is None:
+        return f"{spec.id} has no vector form"
+    if settings.env_wrapper:
+        return "'env_wrapper' wraps single envs"
+    if set(settings.monitor_kwargs) - {"info_keywords"}:
+        return "'monitor_kwargs' belong to single envs"
+    if spec.additional_wrappers:
+        return f"{spec.id} is registered with wrappers of single envs"
+    return ""
 
 
 def _check_jax(spec: EnvSpec, settings: Settings, algo: str) -> None:

@@ -23,6 +23,7 @@ from sb3_ext.zoo.errors import ZooError
 from sb3_ext.zoo.hyperparams import Entry, Settings, find_entry, resolve
 from sb3_ext.zoo.live import NO_EVALUATION, live_kwargs, live_threads, plays_live
 from sb3_ext.zoo.make_env import EnvBuilder, choose_form
+from sb3_ext.zoo.opponents import AT_RANDOM, rival
 from sb3_ext.zoo.resume import Continuation
 from sb3_ext.zoo.step_cost import choose_workers
 
@@ -129,7 +130,7 @@ def _builder(
             why = f"{why}; {told}"
         args.vec_env = form  # a run that goes on mustn't measure again
     _check_workers(args.workers, form, n_envs)
-    return EnvBuilder(spec, settings, form, kwargs, workers), why
+    return EnvBuilder(spec, settings, form, kwargs, workers, rival(args, spec, AT_RANDOM)), why
 
 
 def _check_workers(asked: int | None, form: str, n_envs: int) -> None:

@@ -25,7 +25,8 @@ def collect(
 
     Args:
         model: The agent.
-        env: One row, with episode statistics in its infos.
+        env: One row, with episode statistics in its infos, or one match: then its first row's
+            trajectory is told, and the agent plays all of them.
         n_episodes: How many.
         deterministic: Whether the policy's most likely action is taken.
         each_step: Called after each step, to draw the env, say.
@@ -38,7 +39,6 @@ def collect(
         [T]`` (counted from 0), ``last_observations [E', ...]`` of the E' episodes that ended, and
         ``returns [E']``, ``lengths [E']``.
     """
-    assert env.num_envs == 1
     normalizer = unwrap_vec_normalize(env)
     columns: dict[str, list[Any]] = {
         name: [] for name in ("actions", "rewards", "terminated", "truncated", "episode")
@@ -47,7 +47,7 @@ def collect(
     last: list[Any] = []
     returns: list[float] = []
     lengths: list[int] = []
-    state, starts = None, np.ones(1, bool)
+    state, starts = None, np.ones(env.num_envs, bool)
     obs: Any = env.reset()
     while len(returns) < n_episodes and (max_steps is None or len(seen) < max_steps):
         seen.append(_row(obs if normalizer is None else normalizer.get_original_obs()))

@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from envs.rows import RowsVectorEnv
 from sb3_ext.vec_env.episodes import Snapshot, TellsEpisodes
 from sb3_ext.vec_env.infos import ends_of, rows_of
 from sb3_ext.vec_env.workers.block import Block
@@ -34,7 +35,10 @@ class Member:
 
     Attributes:
         first: Its first row in the block.
+        may_be_inactive: Whether nobody may be in a row.
     """
+
+    may_be_inactive = False
 
     def __init__(
         self, env: Any, n_rows: int, spaces: tuple[spaces.Space[Any], spaces.Space[Any]]
@@ -170,6 +174,7 @@ class VectorRows(Member):
         # With one int a vector env seeds row i with seed + i, as stable-baselines3 lists them.
         observations, infos = self.env.reset(seed=seeds[0], options=options[0] or None)
         self._store(self.rows, observations)
+        self._tell_who_is_there()
         return [(self.first + i, {}, info) for i, info in enumerate(rows_of(infos, self.n_rows))]
 
     def step(self, news: list[News]) -> None:
@@ -180,6 +185,7 @@ class VectorRows(Member):
         ended = np.logical_or(terminated, truncated)
         block.rewards[rows], block.dones[rows] = rewards, ended
         self._store(rows, observations)
+        self._tell_who_is_there()
         if not infos:
             return
         told = rows_of(infos, self.n_rows)
@@ -191,6 +197,10 @@ class VectorRows(Member):
             }
             news.append((first + i, {**info, **end}, told[i]))
         news.extend((first + i, row, None) for i, row in enumerate(told) if row and i not in ends)
+
+    def _tell_who_is_there(self) -> None:
+        if self.may_be_inactive:
+            self.block.active[self.rows] = self.env.unwrapped.active_rows()
 
     def get_attr(self, name: str) -> Any:
         return getattr(self.env, name)
@@ -219,6 +229,8 @@ def member_of(env: Any) -> Member:
         return GymRow(env)
     if isinstance(env, VectorEnv):
         return VectorRows(env)
+    if hasattr(env, "agents"):
+        return VectorRows(RowsVectorEnv([lambda: env]))
     if not hasattr(env, "step"):
         raise TypeError(f"an env's builder returned {env!r}, which is no env")
     # An old Gym's: only stable-baselines3 knows how to read it.

@@ -78,7 +78,7 @@ class _Rows:
                 gym.registry.setdefault(spec.id, spec)
         for builder in builders:
             self._members.append(member_of(builder()))
-        return _pickled([(member.n_rows, *member.spaces) for member in self._members])
+        return _pickled([(m.n_rows, m.may_be_inactive, *m.spaces) for m in self._members])
 
     def _attach(self, spaces: tuple[Any, Any], n_rows: int, first: int) -> None:
         self._block = Block(self._memory, *spaces, n_rows)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from sb3_ext.zoo.flags import Parser, add_common, add_live, add_model_choice, limit_blas_threads
+from sb3_ext.zoo.flags import (
+    Parser,
+    add_common,
+    add_live,
+    add_model_choice,
+    add_opponent,
+    limit_blas_threads,
+)
 
 
 def build_parser() -> Parser:
@@ -27,6 +34,7 @@ def build_parser() -> Parser:
     add("--reward-log", default="", metavar="DIR", help="write a monitor.csv there")
     add("--video", default=None, metavar="FILE", help="record a video (.mp4, .gif) to this file")
     add("-P", "--progress", action="store_true", help="show a progress bar")
+    add_opponent(parser, "itself")
     return parser
 
 

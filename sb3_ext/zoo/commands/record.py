@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sb3_ext.zoo.flags import Parser, add_common, add_model_choice, limit_blas_threads
+from sb3_ext.zoo.flags import Parser, add_common, add_model_choice, add_opponent, limit_blas_threads
 
 
 def build_parser() -> Parser:
@@ -28,6 +28,7 @@ def build_parser() -> Parser:
     add("--episodes", type=int, default=1, metavar="N", help="episodes of a model (default: 1)")
     add("--training", action="store_true", help="one after the other: all checkpoints, the end")
     add("--stochastic", action="store_true", help="sampled actions")
+    add_opponent(parser, "itself")
     return parser
 
 

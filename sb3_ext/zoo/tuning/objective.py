@@ -27,6 +27,7 @@ from sb3_ext.zoo.hyperparams import Entry, Settings, resolve
 from sb3_ext.zoo.interruption import Interruption
 from sb3_ext.zoo.make_env import EnvBuilder, choose_form
 from sb3_ext.zoo.observers import EVALUATION_SEED, entry_callbacks
+from sb3_ext.zoo.opponents import AT_RANDOM, rival
 from sb3_ext.zoo.preparation import is_judged_deterministically, set_threads
 from sb3_ext.zoo.scores import FINAL_EVALUATION_SEED
 from sb3_ext.zoo.tuning.plan import Plan
@@ -97,7 +98,8 @@ class Objective:
     def _builder(self, settings: Settings, env_kwargs: dict[str, Any] | None = None) -> EnvBuilder:
         form, _ = choose_form(self.args.vec_env, self._spec, settings, self.plan.algo)
         kwargs, workers = env_kwargs or settings.env_kwargs, self.args.workers or None
-        return EnvBuilder(self._spec, settings, form, kwargs, workers)
+        against = rival(self.args, self._spec, AT_RANDOM)
+        return EnvBuilder(self._spec, settings, form, kwargs, workers, against)
 
     def _training_env(self, settings: Settings, seed: int) -> VecEnv:
         # ARS steps one env.
