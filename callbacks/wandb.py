@@ -25,6 +25,8 @@ class WandbCallback(BaseCallback):
         folder: Where W&B writes its own files; None: ``./wandb``.
         run_id: Goes on with this run, if there is one.
         tags: Of the run.
+        group: Of runs that belong together.
+        run: A run that is there already, instead of all this; it isn't ended here.
 
     Attributes:
         run: The W&B run, once training has begun.
@@ -45,6 +47,8 @@ class WandbCallback(BaseCallback):
         folder: str | os.PathLike[str] | None = None,
         run_id: str | None = None,
         tags: tuple[str, ...] = (),
+        group: str | None = None,
+        run: Any = None,
     ) -> None:
         super().__init__()
         try:
@@ -61,8 +65,10 @@ class WandbCallback(BaseCallback):
             "id": run_id,
             "resume": "allow" if run_id else None,
             "tags": list(tags),
+            "group": group,
         }
-        self.run: Any = None
+        self.run: Any = run
+        self._is_ours = run is None
         self._writer: _Writer | None = None
 
     def _on_training_start(self) -> None:
@@ -78,7 +84,7 @@ class WandbCallback(BaseCallback):
         if self._writer is not None and self._writer in self.logger.output_formats:
             self._writer.write(dict(self.logger.name_to_value), {}, self.num_timesteps)
             self.logger.output_formats.remove(self._writer)
-        if self.run is not None:
+        if self.run is not None and self._is_ours:
             self.run.finish()
             self.run = None
 

@@ -47,3 +47,11 @@ if "OsuManiaLive-v0" not in registry:
 if "RocketLeague-v0" not in registry:
     # A match has a row for each car: it has no single form, and ends by itself.
     register("RocketLeague-v0", vector_entry_point="envs.rocket_league:RocketLeagueVectorEnv")
+
+if "MusicalChairs-v0" not in registry:
+    # Nor has this one, where each player is a row.
+    register(
+        "MusicalChairs-v0",
+        vector_entry_point="envs.musical_chairs:MusicalChairsVectorEnv",
+        max_episode_steps=50,
+    )

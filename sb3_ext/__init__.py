@@ -8,11 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sb3_ext.backends.extensions import PPOExtensions
+    from sb3_ext.learner import Learner
     from sb3_ext.ppo import PPO, JaxPPO, MlxPPO, NumpyPPO, TorchPPO
 
 __version__ = "0.1.0"
 
-__all__ = ["PPO", "JaxPPO", "MlxPPO", "NumpyPPO", "PPOExtensions", "TorchPPO", "register"]
+__all__ = [
+    "PPO",
+    "JaxPPO",
+    "Learner",
+    "MlxPPO",
+    "NumpyPPO",
+    "PPOExtensions",
+    "TorchPPO",
+    "register",
+]
 
 _HOMES = {
     "PPO": "sb3_ext.ppo",
@@ -21,6 +31,7 @@ _HOMES = {
     "NumpyPPO": "sb3_ext.ppo",
     "TorchPPO": "sb3_ext.ppo",
     "PPOExtensions": "sb3_ext.backends.extensions",
+    "Learner": "sb3_ext.learner.learner",
 }
 
 

@@ -1,10 +1,10 @@
 """How a rollout comes about: all rows in lockstep, or whoever is ready first.
 
-Both are generators of :class:`Step`, which PPO's loop goes through alike.
+Both are generators of a ``Step``, which PPO's loop goes through alike.
 """
 
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,19 +18,17 @@ __all__ = ["Step", "lockstep", "ready_first"]
 Act = Callable[[Any, Any], NDArray]
 
 
-class Step(NamedTuple):
-    """What some rows have done, m of n, each field in their order."""
+Step = tuple[Any, Any, Any, Any, NDArray, NDArray, Any, NDArray, NDArray, list[dict[str, Any]]]
+"""What some rows have done, m of n; a plain tuple, since there is one for every step.
 
-    rows: NDArray[np.intp] | None  # [m]; None: all rows
-    active: NDArray[np.bool_] | None  # [m], whether somebody acted in the row; None: in all
-    starts: Any  # [m], whether obs begins an episode
-    obs: Any  # [m, ...] or a dict of such
-    actions: NDArray  # [m, ...], as the distribution knows them
-    clipped_actions: NDArray  # [m, ...], as the env got them
-    new_obs: Any  # [m, ...]
-    rewards: NDArray  # [m]
-    dones: NDArray  # [m]
-    infos: list[dict[str, Any]]  # m of them
+* rows ``[m]``; None: all rows
+* active ``[m]``, whether somebody acted in the row; None: in all
+* starts ``[m]``, whether obs begins an episode
+* obs ``[m, ...]`` or a dict of such
+* actions ``[m, ...]``, as the distribution knows them
+* clipped actions ``[m, ...]``, as the env got them
+* new obs ``[m, ...]``, rewards ``[m]``, dones ``[m]``, m infos
+"""
 
 
 def lockstep(model: Any, env: VecEnv, n_steps: int, act: Act, to_env: Any) -> Generator[Step]:
@@ -40,7 +38,8 @@ def lockstep(model: Any, env: VecEnv, n_steps: int, act: Act, to_env: Any) -> Ge
         model: PPO, which has the observations to act on and takes the new ones.
         env: The rows.
         n_steps: So often.
-        act: A function of (index of the step, observations).
+        act: A function of (index of the step, observations), or of ((steps, rows), observations)
+            ``[m]`` each where nobody is in the other rows.
         to_env: Makes of the distribution's actions the env's.
     """
     mask, active = active_rows(env), None
@@ -48,14 +47,26 @@ def lockstep(model: Any, env: VecEnv, n_steps: int, act: Act, to_env: Any) -> Ge
         obs, starts = model._last_obs, model._last_episode_starts
         if mask is not None:
             active = mask()
-        actions = act(step, obs)
+        actions = act(step, obs) if active is None else _act_where(active, act, step, obs)
         clipped = to_env(actions)
         new_obs, rewards, dones, infos = model._step(env, clipped)
         model._noise_step += 1
-        yield Step(None, active, starts, obs, actions, clipped, new_obs, rewards, dones, infos)
+        yield None, active, starts, obs, actions, clipped, new_obs, rewards, dones, infos
         # Whoever comes into an empty row begins an episode there.
         model._last_obs = new_obs
-        model._last_episode_starts = dones if mask is None else dones | ~mask()
+        model._last_episode_starts = dones if active is None else dones | ~active
+    model._present = None if mask is None else mask()
+
+
+def _act_where(active: NDArray[np.bool_], act: Act, step: int, obs: Any) -> NDArray:
+    """Actions of the rows in which somebody is; zeros in the others."""
+    rows = np.flatnonzero(active)
+    if len(rows) == len(active):
+        return act(step, obs)
+    chosen = act((np.full(len(rows), step), rows), take(obs, rows))
+    actions = np.zeros((len(active), *chosen.shape[1:]), chosen.dtype)
+    actions[rows] = chosen
+    return actions
 
 
 def ready_first(
@@ -93,7 +104,7 @@ def ready_first(
             ready = line.recv(min_rows)
             idle, *seen = ready
             held = (pace.active[idle], pace.starts[idle], take(pace.obs, idle))
-            yield Step(idle, *held, pace.actions[idle], pace.clipped[idle], *seen)
+            yield idle, *held, pace.actions[idle], pace.clipped[idle], *seen
             pace.arrived(ready)
     except GeneratorExit:  # a callback has seen enough: nobody may be left on his way
         pace.arrived(ready)
@@ -102,6 +113,7 @@ def ready_first(
         raise
     finally:
         model._last_obs, model._last_episode_starts = pace.obs, pace.starts
+        model._present = pace.active
         model._noise_step += int(pace.taken.max())
 
 
@@ -145,6 +157,6 @@ class _Pace:
                 part[rows] = ready.observations[key]
         else:
             self.obs[rows] = ready.observations
-        self.active[rows] = self._line.present(rows)
         self.starts[rows] = ready.dones | ~self.active[rows]
+        self.active[rows] = self._line.present(rows)
         self.under_way[rows] = False

@@ -36,7 +36,14 @@ from stable_baselines3.common.utils import (
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.backends import BACKENDS, create
-from sb3_ext.backends.base import ActorCritic, Batch, Rates, UpdateSettings, UpdateStats
+from sb3_ext.backends.base import (
+    ActorCritic,
+    Batch,
+    Rates,
+    UpdateSettings,
+    UpdateStats,
+    take,
+)
 from sb3_ext.backends.choice import for_run
 from sb3_ext.backends.extensions import PPOExtensions
 from sb3_ext.backends.options import NeedsBackendError, NeedsTorchError
@@ -225,6 +232,7 @@ class PPO(BaseAlgorithm):
         # A loaded model may bring rollouts along: save(include=["_kept"]).
         kept = self.__dict__.get("_kept", ())
         self._kept: deque[Batch] = deque(kept, maxlen=self.extensions.n_rollouts_kept)
+        self._present: NDArray | None = None  # rows in which somebody is; None: in all
         self._ahead: Any = None  # a rollout that was collected in one program
         self._program: Any = None
 
@@ -364,8 +372,8 @@ class PPO(BaseAlgorithm):
             callback.on_rollout_end()
             return True
         for n_steps, step in enumerate(steps):  # noqa: B007 (a callback's local)
-            rows, active, starts, obs, actions, clipped_actions = step[:6]
-            new_obs, rewards, dones, infos = step[6:]
+            (rows, active, starts, obs, actions, clipped_actions,
+             new_obs, rewards, dones, infos) = step  # fmt: skip
             self.num_timesteps += len(dones) if active is None else int(active.sum())
             self._show(callback, locals())
             if not self._goes_on(callback):
@@ -418,14 +426,17 @@ class PPO(BaseAlgorithm):
         return ready_first(self, env, n_steps * env.num_envs, act, to_env, min_rows)
 
     def _begin_acting(self, env: VecEnv, n_steps: int) -> Any:
-        """A function of (step, observations) that acts; its noise is drawn here, as one block."""
+        """A function of (step, observations) that acts; its noise is drawn here, as one block.
+
+        In place of the step it takes (steps, rows) of some rows.
+        """
         draws = np.arange(n_steps) // (every := self._steps_per_draw(n_steps))
         block = self._draw(int(draws[-1]) + 1)
         self._ahead = self._run_ahead(env, block, draws)
         if self._ahead is not None:
             return self._ahead.action
-        act = self.actor_critic.actor(block)
-        return act if every == 1 else lambda step, obs: act(step // every, obs)
+        act: Any = self.actor_critic.actor(block)
+        return act if every == 1 else lambda at, obs: act(_drawn(at, every), obs)
 
     def _acting_at_any_pace(self, n_steps: int) -> Any:
         """A function of (steps that rows have taken, rows) and observations that acts."""
@@ -433,13 +444,12 @@ class PPO(BaseAlgorithm):
         n_draws = (n_steps - 1) // every + 1
         actor: Any = self.actor_critic.actor(self._draw(n_draws))
 
-        def act(where: tuple[NDArray, NDArray], obs: Any) -> NDArray:
+        def act(at: tuple[NDArray, NDArray], obs: Any) -> NDArray:
             nonlocal n_draws, actor
-            taken, rows = where
-            if taken.max() // every >= n_draws:  # a row is far ahead of the others
+            if at[0].max() // every >= n_draws:  # a row is far ahead of the others
                 n_draws *= 2
                 actor = self.actor_critic.actor(self._draw(n_draws))
-            return actor((taken // every, rows), obs)
+            return actor(_drawn(at, every), obs)
 
         return act
 
@@ -534,10 +544,19 @@ class PPO(BaseAlgorithm):
             check_finite_ends(truncations, buffer, now)
             worth = backend.values(stack(observations))
             buffer.rewards.reshape(-1)[list(slots)] += self.gamma * worth
-        last_values = backend.values(self._last_obs)
+        last_values = self._values_beyond()
         buffer.compute_returns_and_advantage(last_values, dones)
         check_finite("advantage", buffer.advantages, now, buffer)
         return torch.as_tensor(last_values[:, None])
+
+    def _values_beyond(self) -> NDArray:
+        """V of what rows saw last, ``[n_envs]``; 0 where nobody is."""
+        if self._present is None or self._present.all():
+            return self.actor_critic.values(self._last_obs)
+        values = np.zeros(len(self._present), np.float32)
+        rows = np.flatnonzero(self._present)
+        values[rows] = self.actor_critic.values(take(self._last_obs, rows))
+        return values
 
     # Learning
 
@@ -708,8 +727,8 @@ class PPO(BaseAlgorithm):
         return ["policy", "policy.optimizer"], []
 
     def _excluded_save_params(self) -> list[str]:
-        ours = ["_kept", "_collected", "_asked_device", "_ahead", "_program", "actor_critic"]
-        return [*super()._excluded_save_params(), *ours]
+        ours = ["_kept", "_collected", "_asked_device", "_present", "_ahead", "_program"]
+        return [*super()._excluded_save_params(), *ours, "actor_critic"]
 
     def save(self, path: Any, exclude: Any = None, include: Any = None) -> None:
         """Save as SB3 does; ``stable_baselines3.PPO.load`` opens the file too.
@@ -816,6 +835,11 @@ def _read_schedule(value: Any) -> Any:
 def _is_nobody(callback: BaseCallback) -> bool:
     """Whether it's what SB3 makes of ``callback=None``."""
     return type(callback) is ConvertCallback and callback.callback is None
+
+
+def _drawn(at: Any, every: int) -> Any:
+    """Which draw of noise a step takes, or (steps, rows) of some rows."""
+    return (at[0] // every, at[1]) if isinstance(at, tuple) else at // every
 
 
 def _prepared(policy: Any, n_envs: int) -> Any:

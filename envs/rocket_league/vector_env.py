@@ -131,6 +131,10 @@ class RocketLeagueVectorEnv(gym.vector.VectorEnv):
         """Whether there is a car in each row, `[n]`."""
         return self.matches.scene.present.reshape(-1).copy()
 
+    def touches(self) -> NDArray[np.int64]:
+        """Touches of the ball in the episode so far, `[n]`."""
+        return self._touches.reshape(-1).copy()
+
     def reset(
         self,
         *,

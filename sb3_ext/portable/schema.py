@@ -53,6 +53,7 @@ EXTENSIONS: dict[str, strict.Reader] = {
     "std": strict.choice(("free", "fixed", "state")),
     "std_range": strict.optional(strict.sequence(_AT_LEAST_0, 2)),
     "mean": strict.choice(("linear", "tanh")),
+    "min_inference_size": strict.optional(_MANY),
     "bf16": strict.boolean,
 }
 """Fields of :class:`PPOExtensions`; those that are missing are as they are by default."""

@@ -11,14 +11,22 @@ if TYPE_CHECKING:
     from sb3_ext.vec_env.episode_log import EpisodeLog
     from sb3_ext.vec_env.gymnasium import GymnasiumVecEnv
     from sb3_ext.vec_env.jax_world import JaxWorldVecEnv
+    from sb3_ext.vec_env.rows import RowVecNormalize
     from sb3_ext.vec_env.shared_memory import SharedMemoryVecEnv
 
-__all__ = ["EpisodeLog", "GymnasiumVecEnv", "JaxWorldVecEnv", "SharedMemoryVecEnv"]
+__all__ = [
+    "EpisodeLog",
+    "GymnasiumVecEnv",
+    "JaxWorldVecEnv",
+    "RowVecNormalize",
+    "SharedMemoryVecEnv",
+]
 
 _HOMES = {
     "EpisodeLog": "sb3_ext.vec_env.episode_log",
     "GymnasiumVecEnv": "sb3_ext.vec_env.gymnasium",
     "JaxWorldVecEnv": "sb3_ext.vec_env.jax_world",
+    "RowVecNormalize": "sb3_ext.vec_env.rows",
     "SharedMemoryVecEnv": "sb3_ext.vec_env.shared_memory",
 }
 

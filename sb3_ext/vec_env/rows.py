@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.running_mean_std import RunningMeanStd
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecMonitor, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 __all__ = [
@@ -44,11 +44,31 @@ def refuse_unless(asked: bool) -> None:
 
 
 def active_rows(env: VecEnv) -> Mask | None:
-    """A function that tells which rows are active now, ``[n_envs]``; None: all of them, always."""
+    """A function that tells which rows are active now, ``[n_envs]``; None: all of them, always.
+
+    Raises:
+        ValueError: A wrapper counts rows in which nobody is.
+    """
     base: Any = env
+    wrappers = []
     while isinstance(base, VecEnvWrapper):
+        wrappers.append(base)
         base = base.venv
-    return base.active_rows if getattr(base, "may_be_inactive", False) else None
+    if not getattr(base, "may_be_inactive", False):
+        return None
+    for wrapper in wrappers:
+        if isinstance(wrapper, VecMonitor):
+            raise ValueError(
+                "VecMonitor counts steps of rows in which nobody is: leave it out, episodes are "
+                "counted without it"
+            )
+        is_plain = isinstance(wrapper, VecNormalize) and not isinstance(wrapper, RowVecNormalize)
+        if is_plain and wrapper.training:
+            raise ValueError(
+                "VecNormalize learns from rows in which nobody is: use "
+                "sb3_ext.vec_env.RowVecNormalize"
+            )
+    return base.active_rows
 
 
 class RowVecNormalize(VecNormalize):

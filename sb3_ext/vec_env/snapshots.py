@@ -20,6 +20,7 @@ from stable_baselines3.common.vec_env import (
 
 from sb3_ext.vec_env.episode_log import EpisodeLog
 from sb3_ext.vec_env.episodes import Snapshot, TellsEpisodes, layers_of, name_of, set_layers
+from sb3_ext.vec_env.rows import RowVecNormalize
 
 __all__ = ["Snapshot", "TellsEpisodes", "restore", "snapshot"]
 
@@ -31,6 +32,7 @@ _VEC_WRAPPERS: dict[str, tuple[str, ...]] = {
     name_of(VecFrameStack): ("stacked_obs",),
     name_of(VecMonitor): ("episode_count", "episode_lengths", "episode_returns"),
     name_of(VecNormalize): ("returns",),
+    name_of(RowVecNormalize): ("returns", "_present"),
     name_of(VecTransposeImage): (),
 }
 

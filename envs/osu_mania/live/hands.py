@@ -93,8 +93,11 @@ class Hands:
 
     def release(self) -> None:
         """Releases all keys, and tells the watchdog that no others follow for now."""
-        if not self._closed:
+        if self._closed:
+            return
+        try:
             self._release_quietly()
+        finally:
             self._watchdog.rest()
             self._last_beat = 0.0
 

@@ -137,8 +137,9 @@ def watch(keyboard: Keyboard, panic_key: str, words: IO[bytes], answers: IO[byte
                 release_all(keyboard)
         if not panicked and keyboard.is_down(panic_key):
             panicked = True
+            release_all(keyboard)
             answers.write(_PANIC)
-        if panicked or (playing and time.monotonic() - heard > SILENCE):
+        if playing and (panicked or time.monotonic() - heard > SILENCE):
             release_all(keyboard)
     # What the agent sent to the desktop just before its end may still come.
     until = time.monotonic() + _FAREWELL

@@ -85,11 +85,9 @@ class NumpyActorCritic(ActorCritic):
             params, latent = network.forward_policy(self._encode(obs))
             return mode(xp, head.add_noise(params, latent, prepared[k]))
 
-        return self._plain_actor(prepared, act) or act
+        return self._plain_actor(prepared) or act
 
-    def _plain_actor(
-        self, scaled: Any, for_some_rows: Callable[[Any, Any], NDArray]
-    ) -> Callable[[Any, Any], NDArray] | None:
+    def _plain_actor(self, scaled: Any) -> Callable[[Any, Any], NDArray] | None:
         """A few calls of NumPy, for what acting nearly always is: float rows, a Gaussian's mean."""
         network, space = self.network, self.spec.observation_space
         if not isinstance(network, Network) or not isinstance(space, spaces.Box):
@@ -99,13 +97,17 @@ class NumpyActorCritic(ActorCritic):
             return None
         if len(space.shape) != 1 or space.dtype != self.dtype:
             return None
-        n, activation = scaled.shape[1], network.pi_tower.activation.forward
+        activation = network.pi_tower.activation.forward
         layers: list[Any] = [*network.pi_tower.layers, head.layer]
-        *hidden, (weight_t, biases, _) = [layer.laid_out_for(n) for layer in layers]
+        laid_out: dict[int, Any] = {}
+
+        def lay_out(n: int) -> Any:
+            *hidden, (weight_t, biases, _) = [layer.laid_out_for(n) for layer in layers]
+            laid_out[n] = found = (hidden, weight_t, biases)
+            return found
 
         def act(k: Any, obs: Any) -> NDArray:
-            if len(obs) != n:
-                return for_some_rows(k, obs)
+            hidden, weight_t, biases = laid_out.get(len(obs)) or lay_out(len(obs))
             x = obs
             for w, b, y in hidden:
                 np.dot(x, w, y)

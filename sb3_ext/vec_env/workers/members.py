@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from envs.rows import RowsVectorEnv
+from envs.rows import RowsVectorEnv, is_match
 from sb3_ext.vec_env.episodes import Snapshot, TellsEpisodes
 from sb3_ext.vec_env.infos import ends_of, rows_of
 from sb3_ext.vec_env.workers.block import Block
@@ -169,6 +169,7 @@ class VectorRows(Member):
                 f"{env.metadata.get('autoreset_mode')}: build single envs, or use GymnasiumVecEnv"
             )
         super().__init__(env, env.num_envs, (env.single_observation_space, env.single_action_space))
+        self.may_be_inactive = bool(getattr(env.unwrapped, "may_be_inactive", False))
 
     def reset(self, seeds: list[int | None], options: list[dict[str, Any]]) -> list[News]:
         # With one int a vector env seeds row i with seed + i, as stable-baselines3 lists them.
@@ -229,7 +230,7 @@ def member_of(env: Any) -> Member:
         return GymRow(env)
     if isinstance(env, VectorEnv):
         return VectorRows(env)
-    if hasattr(env, "agents"):
+    if is_match(env):
         return VectorRows(RowsVectorEnv([lambda: env]))
     if not hasattr(env, "step"):
         raise TypeError(f"an env's builder returned {env!r}, which is no env")

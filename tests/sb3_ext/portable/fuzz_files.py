@@ -396,7 +396,7 @@ def _play_onnx(path: Path) -> None:
 def _load_yaml(folder: Path) -> Load:
     """As a file of entries, as a run's config and as a run's arguments."""
     from sb3_ext import NumpyPPO
-    from sb3_ext.zoo.enjoy import training_settings
+    from sb3_ext.zoo.at_play import training_settings
     from sb3_ext.zoo.errors import ZooError
     from sb3_ext.zoo.hyperparams import find_entry, read_yaml, resolve
 

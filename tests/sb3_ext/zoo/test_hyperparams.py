@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stable_baselines3.common.env_util import make_vec_env
 from torch import nn
 
 import envs  # noqa: F401
@@ -12,6 +11,7 @@ from sb3_ext.zoo import hyperparams, registry
 from sb3_ext.zoo.errors import ZooError
 from sb3_ext.zoo.hyperparams import Entry, find_entry, own_folder, read_yaml, resolve
 from sb3_ext.zoo.hyperparams import rl_zoo_folder as zoo_folder
+from sb3_ext.zoo.make_env import EnvBuilder, choose_form
 
 
 @pytest.fixture
@@ -134,6 +134,11 @@ def test_own_entries_build_their_algorithm(path: str, algo: str, key: str) -> No
     env_id = key.partition("@")[0]
     if env_id == "default":
         return
-    env = make_vec_env(env_id, settings.n_envs, env_kwargs=settings.env_kwargs)
+    if env_id == "RocketLeague-v0":
+        pytest.importorskip("rlgym.rocket_league.sim", reason="Rocket League isn't installed")
+    spec = registry.find_env(env_id)
+    form, _ = choose_form("auto", spec, settings, algo)
+    env = EnvBuilder(spec, settings, form, settings.env_kwargs).train(settings.n_envs, seed=0)
     model = algorithm(env=env, **settings.algorithm)
     assert model.policy is not None
+    env.close()

@@ -16,7 +16,7 @@ def state(messages):
 
 
 def why_not(state, received=100.0, now=100.1, stands_for=0.0, keys=4, md5s=None, problem=""):
-    reading = Reading(state, received, 5, None, problem)
+    reading = Reading(state, received, number=5, problem=problem)
     return refusal(reading, now, stands_for, 1.0, keys, md5s)
 
 
