@@ -88,7 +88,8 @@ def speed(arguments: argparse.Namespace) -> None:
     for observation in arguments.observations:
         for n_rows in arguments.rows:
             options = {"observation": observation, "ruleset": arguments.ruleset}
-            n_steps = max(60, min(arguments.steps, arguments.work // n_rows))
+            work = arguments.work // (10 if observation == "highway" else 1)
+            n_steps = max(60, min(arguments.steps, work // n_rows))
             inputs = {
                 "player": player_keys(n_rows, n_steps, options),
                 "random": random_keys(n_rows, n_steps),
@@ -199,7 +200,9 @@ def main() -> None:
     command.add_argument("--observations", nargs="+", default=["compact", "highway"])
     command.add_argument("--ruleset", default="stable", choices=["stable", "lazer"])
     command.add_argument("--steps", type=int, default=2400, help="steps per turn; a map has 1900")
-    command.add_argument("--work", type=int, default=2_500_000, help="env steps per turn at most")
+    command.add_argument(
+        "--work", type=int, default=2_500_000, help="env steps per turn at most; of frames a tenth"
+    )
     command.add_argument("--turns", type=int, default=5)
     command = commands.add_parser("accuracy", help="an agent's accuracy by pattern")
     command.add_argument("model", help="a file of sb3_ext.PPO or of stable-baselines3's")

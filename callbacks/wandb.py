@@ -61,7 +61,8 @@ class WandbCallback(BaseCallback):
             "entity": entity,
             "name": name,
             "config": dict(config or {}),
-            "dir": None if folder is None else os.fspath(folder),
+            # Absolute: who writes it is a process of W&B's, with a working directory of its own.
+            "dir": None if folder is None else os.path.abspath(folder),
             "id": run_id,
             "resume": "allow" if run_id else None,
             "tags": list(tags),

@@ -261,6 +261,9 @@ class MusicalChairsVectorEnv(RowsVectorEnv):
         num_envs: How many matches; `num_envs` of the environment then counts rows.
         render_mode: Of :class:`MusicalChairs`.
         **options: Its other arguments.
+
+    Attributes:
+        row_teams: 0 for each match's first player, 1 for all who play against him.
     """
 
     def __init__(self, num_envs: int = 1, render_mode: str | None = None, **options: Any) -> None:
@@ -273,6 +276,7 @@ class MusicalChairsVectorEnv(RowsVectorEnv):
         builders = [partial(MusicalChairs, render_mode=mode, **options) for mode in modes]
         _, most = _players(options.get("players", 2))
         super().__init__(builders, most, may_be_inactive=most > 2)
+        self.row_teams = np.tile(np.minimum(np.arange(most), 1), num_envs)
 
 
 def _players(asked: int | Sequence[int]) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from envs.rocket_league.scene import Scene
 
 WEIGHTS: dict[str, float] = {
     "goal": 10.0,
-    "touch": 1.0,
+    "touch": 0.2,
     "hit": 3.0,
     "to_ball": 0.5,
     "face_ball": 0.1,
@@ -28,7 +28,8 @@ WEIGHTS: dict[str, float] = {
 
     goal: 1 where the car's team scores, -1 where the other one does.
     touch: per touch of the ball: a step in which the car touches it after one in which it didn't.
-    hit: per touch, by how much the ball's velocity changes in that step, of its top speed.
+    hit: per touch, by how much faster the ball goes toward the other team's goal after that step,
+        of its top speed; slower is less than 0. By its direction, so that juggling earns nothing.
     to_ball: per second, speed toward the ball, of a car's top speed.
     face_ball: per second, cosine of the angle between the car's front and the ball.
     ball_to_goal: per second, the ball's speed toward the other team's goal, of its top speed.
@@ -72,20 +73,25 @@ def events(
     to_ball = ball[:, None, 0:3] - scene.positions
     to_ball /= np.maximum(np.sqrt((to_ball * to_ball).sum(axis=2, keepdims=True)), 1.0)
     touched = (scene.touches > 0) & (before.touches == 0)
-    change = ball[:, 7:10] - before.ball[:, 0, 7:10]
+    speed, speed_before = goalward_speed(scene), goalward_speed(before)  # [M, N]
     happened[..., 0] = np.where(scored[:, None] == scene.teams, 1.0, -1.0)
     happened[scored < 0, :, 0] = 0.0
     happened[..., 1] = touched
-    happened[..., 2] = touched * (np.sqrt((change * change).sum(axis=1)) / BALL_MAX_SPEED)[:, None]
+    happened[..., 2] = touched * ((speed - speed_before) / BALL_MAX_SPEED)
     happened[..., 3] = (scene.velocities * to_ball).sum(axis=2) * (seconds / CAR_MAX_SPEED)
     happened[..., 4] = (scene.axes[..., 0, :] * to_ball).sum(axis=2) * seconds
-    # Each team's goal to attack is up the field, as that team sees it.
-    away = np.array([0.0, BACK_NET_Y], np.float32) - scene.ball[..., 0:2]  # [M, 2, 2]
-    speed = (scene.ball[..., 7:9] * away).sum(axis=2)
-    speed /= np.maximum(np.sqrt((away * away).sum(axis=2)), 1.0)
-    happened[..., 5] = speed[:, scene.teams] * (seconds / BALL_MAX_SPEED)
+    happened[..., 5] = speed * (seconds / BALL_MAX_SPEED)
     happened[..., 6] = np.sqrt(scene.boost / 100.0) * seconds
     happened[..., 7] = (1.0 - scene.on_ground) * seconds
     happened[..., 8] = (scene.demolished > 0) & (before.demolished == 0)
     happened[~scene.present] = 0.0
     return happened
+
+
+def goalward_speed(scene: Scene) -> NDArray[np.float32]:
+    """The ball's speed toward the goal that each seat attacks, uu/s, `[M, N]`."""
+    # It's up the field, as each team sees it.
+    away = np.array([0.0, BACK_NET_Y], np.float32) - scene.ball[..., 0:2]  # [M, 2, 2]
+    speed = (scene.ball[..., 7:9] * away).sum(axis=2)
+    speed /= np.maximum(np.sqrt((away * away).sum(axis=2)), 1.0)
+    return speed[:, scene.teams]

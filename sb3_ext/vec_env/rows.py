@@ -51,7 +51,7 @@ def active_rows(env: VecEnv) -> Mask | None:
     """
     base: Any = env
     wrappers = []
-    while isinstance(base, VecEnvWrapper):
+    while isinstance(base, VecEnvWrapper) and not hasattr(type(base), "active_rows"):
         wrappers.append(base)
         base = base.venv
     if not getattr(base, "may_be_inactive", False):
@@ -74,29 +74,35 @@ def active_rows(env: VecEnv) -> Mask | None:
 class RowVecNormalize(VecNormalize):
     """SB3's ``VecNormalize``, whose statistics leave out rows in which nobody is."""
 
+    @classmethod
+    def of(cls, normalizer: VecNormalize) -> "RowVecNormalize":
+        """A ``VecNormalize`` as one of these."""
+        made = cls.__new__(cls)
+        vars(made).update(vars(normalizer))
+        return made
+
     def reset(self) -> Any:
         obs: Any = self.venv.reset()
         self.old_obs = obs
         self.returns = np.zeros(self.num_envs)
-        self._present = self._who()
-        _learn_observations(self, obs, self._present)
+        _learn_observations(self, obs, self._who())
         return self.normalize_obs(obs)
+
+    def step_async(self, actions: NDArray) -> None:
+        self._acted = self._who()
+        super().step_async(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
         obs, rewards, dones, infos = self.venv.step_wait()
-        acted, self._present = self._present, self._who()
         everybody = np.arange(self.num_envs)
         obs, rewards = learn_and_normalize(
-            self, everybody, obs, rewards, dones, infos, acted, self._present
+            self, everybody, obs, rewards, dones, infos, self._acted, self._who()
         )
         return obs, rewards, dones, infos
 
     def _who(self) -> NDArray[np.bool_]:
         mask = active_rows(self.venv)
         return np.ones(self.num_envs, bool) if mask is None else mask()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in super().__getstate__().items() if key != "_present"}
 
 
 def learn_and_normalize(

@@ -364,7 +364,16 @@ class SharedMemoryVecEnv(VecEnv):
         return {"envs": told, "returns": returns, "lengths": lengths}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Go on within the episodes of :meth:`snapshot`, with any number of workers."""
+        """Go on within the episodes of :meth:`snapshot`, with any number of workers.
+
+        Raises:
+            ValueError: It is of other envs.
+        """
+        if len(self._firsts) != len(snapshot["envs"]):
+            raise ValueError(
+                f"these are the episodes of {len(snapshot['envs'])} envs, here are "
+                f"{len(self._firsts)}"
+            )
         for first, told in zip(self._firsts, snapshot["envs"], strict=True):
             self._ask("restore", first, told)
         self._returns, self._lengths = snapshot["returns"].copy(), snapshot["lengths"].copy()

@@ -32,7 +32,7 @@ _VEC_WRAPPERS: dict[str, tuple[str, ...]] = {
     name_of(VecFrameStack): ("stacked_obs",),
     name_of(VecMonitor): ("episode_count", "episode_lengths", "episode_returns"),
     name_of(VecNormalize): ("returns",),
-    name_of(RowVecNormalize): ("returns", "_present"),
+    name_of(RowVecNormalize): ("returns",),
     name_of(VecTransposeImage): (),
 }
 

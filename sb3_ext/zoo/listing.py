@@ -39,16 +39,29 @@ def _missing(algorithm: str) -> str:
     return ""
 
 
-def _show_world(spec: Any, entries: dict[str, dict[str, Any]]) -> None:
+def _spaces(spec: Any) -> tuple[Any, Any]:
+    """A world's observation and action space.
+
+    Raises:
+        ImportError: What it needs isn't installed.
+    """
     if spec.entry_point is not None:
         env = gym.make(spec)
         spaces = (env.observation_space, env.action_space)
         env.close()
-    else:
-        vector_env = gym.make_vec(spec, num_envs=1)
-        spaces = (vector_env.single_observation_space, vector_env.single_action_space)
-        vector_env.close()
+        return spaces
+    vector_env = gym.make_vec(spec, num_envs=1)
+    vector_env.close()
+    return vector_env.single_observation_space, vector_env.single_action_space
+
+
+def _show_world(spec: Any, entries: dict[str, dict[str, Any]]) -> None:
     print(f"  {spec.id}")
+    try:
+        spaces = _spaces(spec)
+    except ImportError as error:
+        print(f"    not installed ({error})")
+        return
     print(f"    observation  {spaces[0]}")
     print(f"    action       {spaces[1]}")
     print(f"    time limit   {spec.max_episode_steps or 'none'}")

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
@@ -28,11 +30,13 @@ from stable_baselines3.common.vec_env import (
 from sb3_ext.portable.model_file import is_model_file
 from sb3_ext.vec_env import EpisodeLog, GymnasiumVecEnv, JaxWorldVecEnv, SharedMemoryVecEnv
 from sb3_ext.vec_env.episodes import CountsEpisodes
+from sb3_ext.vec_env.rows import RowVecNormalize, active_rows
+from sb3_ext.vec_env.shared_memory import n_cores
 from sb3_ext.vec_env.snapshots import TellsEpisodes
 from sb3_ext.zoo.errors import ZooError, reason
 from sb3_ext.zoo.hyperparams import Settings, import_object
 from sb3_ext.zoo.model_files import read_model_file
-from sb3_ext.zoo.one_env import OneEnv
+from sb3_ext.zoo.one_env import OneEnv, OneVectorEnv
 from sb3_ext.zoo.opponents import AT_RANDOM, Rival
 from sb3_ext.zoo.workers import hang_up_at_exit, leave_signals_to_the_trainer
 
@@ -97,6 +101,8 @@ class EnvBuilder:
         if n_envs == 1 and self.form == "shm":  # one row gains nothing by a worker
             builder = builder.in_one_process()
         rows = builder._base(n_envs, seed, render_mode, self.rival)
+        if (mask := active_rows(rows)) is not None:
+            mask()  # whoever only plays may look at empty rows
         return self._wrap(rows, training=False, normalizer=normalizer)
 
     def in_one_process(self) -> EnvBuilder:
@@ -162,10 +168,7 @@ class EnvBuilder:
 
     def _separate_envs(self, n_envs: int, seed: int, kwargs: dict[str, Any]) -> VecEnv:
         if self.form == "shm":
-            builders = [self.one_env(seed + row, kwargs) for row in range(n_envs)]
-            workers = SharedMemoryVecEnv(builders, self.workers)
-            workers.seed(seed)
-            return workers
+            return self._in_workers(n_envs, seed, kwargs)
         spec, wrapper = self.spec, self.settings.env_wrapper
         wrapped = apply_wrappers(wrapper, "env_wrapper") if wrapper else lambda env: env
 
@@ -191,6 +194,20 @@ class EnvBuilder:
         hang_up_at_exit(venv)
         return venv
 
+    def _in_workers(self, n_envs: int, seed: int, kwargs: dict[str, Any]) -> VecEnv:
+        n_workers = min(self.workers or n_cores(), n_envs)
+        builders: list[Any] = [self.one_env(seed + row, kwargs) for row in range(n_envs)]
+        if goes_into_workers(self.spec, self.settings):
+            parts = np.array_split(np.arange(n_envs), n_workers)
+            builders = [OneVectorEnv(self.spec, len(part), kwargs) for part in parts]
+        workers = SharedMemoryVecEnv(builders, n_workers)
+        workers.seed(seed)
+        return workers
+
+    def bare(self, n_envs: int) -> VecEnv:
+        """The rows with nothing around them, to see what they cost."""
+        return self._rows(n_envs, 0, self.env_kwargs)
+
     def _wrap(self, venv: VecEnv, *, training: bool, normalizer: Path | None = None) -> VecEnv:
         with _closed_if_it_fails(venv, "normalize"):
             if normalizer is not None:
@@ -200,7 +217,8 @@ class EnvBuilder:
                 kwargs = dict(self.settings.normalize)
                 if not training:
                     kwargs |= {"training": False, "norm_reward": False}
-                venv = VecNormalize(venv, **kwargs)
+                known = active_rows(venv) is None
+                venv = (VecNormalize if known else RowVecNormalize)(venv, **kwargs)
         with _closed_if_it_fails(venv, "frame_stack"):
             if self.settings.frame_stack is not None:
                 venv = VecFrameStack(venv, self.settings.frame_stack)
@@ -226,9 +244,11 @@ def load_normalizer(path: Path, venv: VecEnv) -> VecNormalize:
         ZooError: If the file is damaged or belongs to other observations.
     """
     try:
-        if is_model_file(path) and (normalizer := read_model_file(path).normalizer) is not None:
-            return normalizer.around(venv)
-        return VecNormalize.load(str(path), venv)
+        if is_model_file(path) and (told := read_model_file(path).normalizer) is not None:
+            normalizer = told.around(venv)
+        else:
+            normalizer = VecNormalize.load(str(path), venv)
+        return normalizer if active_rows(venv) is None else RowVecNormalize.of(normalizer)
     except Exception as error:  # a damaged pickle may fail in any way
         raise ZooError(f"{path}: not the normalizer of this world ({reason(error)})") from error
 
@@ -277,6 +297,17 @@ def choose_form(
     return "vector", f"{spec.id} has a vector form"
 
 
+def goes_into_workers(spec: EnvSpec, settings: Settings) -> bool:
+    """Whether parts of a world's own vector form can be the rows of worker processes."""
+    if _no_vector_form(spec, settings):
+        return False
+    probe = gym.make_vec(spec, num_envs=1)
+    try:
+        return probe.metadata.get("autoreset_mode") is AutoresetMode.SAME_STEP
+    finally:
+        probe.close()
+
+
 def _no_vector_form(spec: EnvSpec, settings: Settings) -> str:
     """Why a world's rows can't be run as its vector form, or nothing."""
     if spec.vector_entry_point is None:
@@ -311,8 +342,15 @@ def _check_jax(spec: EnvSpec, settings: Settings, algo: str) -> None:
 
 
 def is_exact(spec: EnvSpec) -> bool:
-    """Whether the world's vector form shows stable-baselines3 exactly what its single form does."""
-    probe = GymnasiumVecEnv(gym.make_vec(spec, num_envs=1))
+    """Whether the world's vector form shows stable-baselines3 exactly what its single form does.
+
+    Raises:
+        ZooError: If what the world needs isn't installed.
+    """
+    try:
+        probe = GymnasiumVecEnv(gym.make_vec(spec, num_envs=1))
+    except ImportError as error:
+        raise ZooError(f"cannot make {spec.id}: {reason(error)}") from error
     try:
         return probe.exact
     finally:

@@ -1,4 +1,4 @@
-"""A single env as a worker process builds it: nothing here imports stable-baselines3 or torch."""
+"""Envs as a worker process builds them: nothing here imports stable-baselines3 or torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from sb3_ext.vec_env.episodes import CountsEpisodes
 
-__all__ = ["OneEnv"]
+__all__ = ["OneEnv", "OneVectorEnv"]
 
 
 @dataclass(frozen=True)
@@ -42,3 +42,22 @@ class OneEnv:
         for wrapper, kwargs in self.wrappers:
             env = wrapper(env, **kwargs)
         return env
+
+
+@dataclass(frozen=True)
+class OneVectorEnv:
+    """Builds a world's own vector form.
+
+    Attributes:
+        spec: The world.
+        n_envs: Its rows, or matches.
+        kwargs: Arguments of its constructor.
+    """
+
+    spec: EnvSpec
+    n_envs: int
+    kwargs: dict[str, Any]
+
+    def __call__(self) -> gym.vector.VectorEnv:
+        """The vector env."""
+        return gym.make_vec(self.spec, num_envs=self.n_envs, **self.kwargs)

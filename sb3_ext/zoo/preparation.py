@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +22,10 @@ from sb3_ext.zoo.agents import make_agent
 from sb3_ext.zoo.errors import ZooError
 from sb3_ext.zoo.hyperparams import Entry, Settings, find_entry, resolve
 from sb3_ext.zoo.live import NO_EVALUATION, live_kwargs, live_threads, plays_live
-from sb3_ext.zoo.make_env import EnvBuilder, choose_form
+from sb3_ext.zoo.make_env import EnvBuilder, choose_form, goes_into_workers
 from sb3_ext.zoo.opponents import AT_RANDOM, rival
 from sb3_ext.zoo.resume import Continuation
-from sb3_ext.zoo.step_cost import choose_workers
+from sb3_ext.zoo.step_cost import choose_vector_workers, choose_workers
 
 
 @dataclass
@@ -121,16 +121,29 @@ def _builder(
     form, why = choose_form(args.vec_env, spec, settings, args.algo)
     kwargs = settings.env_kwargs | (args.env_kwargs or {}) | live_kwargs(args, spec)
     workers = args.workers or None
-    if args.vec_env == "auto" and form == "dummy":
+    builder = EnvBuilder(spec, settings, form, kwargs, workers, rival(args, spec, AT_RANDOM))
+    if args.vec_env == "auto" and (form == "dummy" or goes_into_workers(spec, settings)):
+        told = ""
         if workers is not None:
-            form, why = "shm", f"{why}; --workers {workers}"
+            form, told = "shm", f"--workers {workers}"
         elif args.workers is None:
-            single = EnvBuilder(spec, settings, form, kwargs).one_env()
-            form, told = choose_workers(single, n_envs, settings.n_timesteps, n_cores())
-            why = f"{why}; {told}"
-        args.vec_env = form  # a run that goes on mustn't measure again
+            form, told = _measured(builder, n_envs)
+        why = f"{why}; {told}" if told else why
+        if told:
+            args.vec_env = form  # a run that goes on mustn't measure again
+        builder = replace(builder, form=form)
     _check_workers(args.workers, form, n_envs)
-    return EnvBuilder(spec, settings, form, kwargs, workers, rival(args, spec, AT_RANDOM)), why
+    return builder, why
+
+
+def _measured(builder: EnvBuilder, n_envs: int) -> tuple[str, str]:
+    """The form that a step's cost suggests, and what it costs where that has decided."""
+    n_timesteps = builder.settings.n_timesteps
+    if builder.form == "dummy":
+        return choose_workers(builder.one_env(), n_envs, n_timesteps, n_cores())
+    return choose_vector_workers(
+        lambda form, n: replace(builder, form=form).bare(n), n_envs, n_timesteps, n_cores()
+    )
 
 
 def _check_workers(asked: int | None, form: str, n_envs: int) -> None:

@@ -72,13 +72,19 @@ class Continuation:
             going_on: Any = model
             going_on.load_replay_buffer(buffer, truncate_last_traj=state.episodes is None)
         self._look_at_the_buffer(model, there=buffer is not None)
-        training_state.put_env_back(state, env)
-        if state.episodes is None:
-            self.inexact.append(f"{args.env} cannot tell its episodes: it begins with fresh ones")
+        fresh = "" if state.episodes is not None else f"{args.env} cannot tell its episodes"
+        try:
+            training_state.put_env_back(state, env)
+        except ValueError as error:  # other workers, of which each has its part of the rows
+            fresh = str(error)
+        if fresh:
+            self.inexact.append(f"{fresh}: it begins with fresh ones")
             model._last_obs = None
             env.seed((seed + state.steps) % 2**32)  # not with those it began with
         if args.algo == "ars":
             self.inexact.append("ars goes on with other candidates")
+        if getattr(getattr(model, "extensions", None), "min_inference_size", None):
+            self.inexact.append("with min_inference_size who is ready first depends on the time")
         now = versions() | machine()
         for name in sorted(state.versions.keys() & now.keys() - {"platform"}):
             if state.versions[name] != now[name]:

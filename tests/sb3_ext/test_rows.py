@@ -285,7 +285,7 @@ def test_ready_first_with_matches() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_musical_chairs_is_learned_in_seconds(seed: int) -> None:
-    """Against itself; judged against random players, who win one half of their own duels."""
+    """Against itself; judged against random players, of whom one in eleven ever sits down."""
     env = GymnasiumVecEnv(gym.make_vec("MusicalChairs-v0", num_envs=16))
     settings = {"n_steps": 64, "batch_size": 256, "n_epochs": 6, "gamma": 0.95, "gae_lambda": 0.9}
     settings |= {"learning_rate": "lin_2e-3", "ent_coef": 0.005, "backend": "numpy", "seed": seed}

@@ -72,12 +72,16 @@ class _Rows:
         return line.ANSWER, _pickled([getattr(self._members[m], name)(*arguments) for m in members])
 
     def _build(self, specs: list[bytes], builders: list[Any]) -> bytes:
-        for pickled in specs:
-            with contextlib.suppress(Exception):  # something that only the trainer has
-                spec = pickle.loads(pickled)
-                gym.registry.setdefault(spec.id, spec)
         for builder in builders:
-            self._members.append(member_of(builder()))
+            try:
+                env = builder()
+            except gym.error.UnregisteredEnv:
+                if not specs:
+                    raise
+                _register(specs)  # only now: some may bring large packages along
+                specs = []
+                env = builder()
+            self._members.append(member_of(env))
         return _pickled([(m.n_rows, m.may_be_inactive, *m.spaces) for m in self._members])
 
     def _attach(self, spaces: tuple[Any, Any], n_rows: int, first: int) -> None:
@@ -106,6 +110,13 @@ class _Rows:
                 member.close()
             except Exception:
                 traceback.print_exc(file=sys.stderr)
+
+
+def _register(specs: list[bytes]) -> None:
+    for pickled in specs:
+        with contextlib.suppress(Exception):  # something that only the trainer has
+            spec = pickle.loads(pickled)
+            gym.registry.setdefault(spec.id, spec)
 
 
 def _pickled(content: Any) -> bytes:

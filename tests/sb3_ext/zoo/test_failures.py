@@ -97,7 +97,10 @@ def test_a_bad_hyperparameter(
         ((*CART, "--workers", "9"), "--workers 9: there are only 8 rows; -params n_envs:9"),
         ((*CART, "--vec-env", "shm", "--workers", "0"), "--workers 0: --vec-env shm needs at lea"),
         ((*CART, "--vec-env", "dummy", "--workers", "2"), "--workers 2: rows are run as dummy"),
-        (("--env", "SimpleAim-v0", "--workers", "2"), "--workers 2: rows are run as vector"),
+        (
+            ("--env", "SimpleAim-v0", "--vec-env", "vector", "--workers", "2"),
+            "--workers 2: rows are run as vector",
+        ),
         ((*FAILING, "--env-kwargs", "space:nested"), "Nested observation spaces"),
         *(
             ((*FAILING, "--env-kwargs", f"space:{space}", "-params", "normalize:True"), "normalize")

@@ -1,6 +1,7 @@
 """Agents that play against each other are judged against somebody who doesn't learn."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -56,3 +57,17 @@ def test_what_cannot_be_is_said_in_a_line(zoo, arguments, told):
     assert result.code == 2
     assert told in result.err
     assert result.err.count("\n") == 1
+
+
+def test_a_world_that_is_not_installed_says_how_to(zoo, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("envs.rocket_league")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "rlgym", None)
+    line = "pip install --no-deps rlgym-api rlgym-rocket-league rocketsim"
+    result = zoo("--algo", "ppo_numpy", "--env", "RocketLeague-v0", "-n", "64")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert result.err.endswith(f"{line}\n")
+    result = zoo("list")
+    assert result.code == 0
+    assert line in result.out
+    assert "SimpleAim-v0" in result.out

@@ -69,6 +69,56 @@ def test_what_is_worth_workers(
     assert reason in chosen.reason
 
 
+def test_auto_measures_vector_forms_too(zoo: Zoo, tmp_path: Path, monkeypatch: Any) -> None:
+    """Both ways where it might pay; parts of the vector form are the rows of the workers."""
+    monkeypatch.setattr(step_cost, "WORTH", 0.1)
+    for module in ("preparation", "make_env"):
+        monkeypatch.setattr(f"sb3_ext.zoo.{module}.n_cores", lambda: 2)
+    command = (*SLOW[:2], "--env", "SlowRows-v0", *TINY, "-n", "256", *ROWS)
+    endless = ("--final-eval-episodes", "0")  # its episodes have no end
+    result = zoo(*command, *endless, "--env-kwargs", "seconds:0.001")
+    assert result.code == 0, result.err
+    assert "rows: shm (SlowRows-v0 has a vector form; a step of all rows takes 4." in result.out
+    assert summary(tmp_path / "logs/ppo_numpy/SlowRows-v0_1")["vec_env"] == "shm"
+    monkeypatch.setattr(step_cost, "FASTER", 1e9)
+    result = zoo(*command, *endless, "--env-kwargs", "seconds:0.001")
+    assert "rows: vector (SlowRows-v0 has a vector form; a step of all rows takes" in result.out
+    monkeypatch.setattr(step_cost, "WORTH", 1e9)
+    result = zoo(*command, *endless)
+    assert "rows: vector (SlowRows-v0 has a vector form)" in result.out
+    for form in ("dummy", "subproc"):
+        result = zoo(*command, "--vec-env", form)
+        assert (result.code, result.err.count("\n")) == (2, 1)
+        assert f"--vec-env {form}: SlowRows-v0 has no single form" in result.err
+
+
+def test_matches_in_workers(zoo: Zoo, tmp_path: Path) -> None:
+    """n_envs counts matches, whatever the number of workers; an uneven number of them, too."""
+    command = ("--algo", "ppo_numpy", "--env", "MusicalChairs-v0", "--seed", "3", *TINY[2:])
+    entry = ("-params", "n_envs:5", "n_steps:16", "batch_size:20", "n_epochs:1", "normalize:True")
+    everybody = ("--env-kwargs", "players:(2,4)")
+    for form in (("vector",), ("shm", "--workers", "2"), ("shm", "--workers", "3")):
+        result = zoo(*command, "-n", "900", *entry, *everybody, "--vec-env", *form)
+        assert result.code == 0, result.err
+    runs = [tmp_path / f"logs/ppo_numpy/MusicalChairs-v0_{n}" for n in (1, 2, 3)]
+    told = [summary(run) for run in runs]
+    assert {one["n_envs"] for one in told} == {5}
+    assert len({one["parameters_sha256"] for one in told}) == 1
+    assert 900 <= told[0]["steps"] < 900 + 16 * 20
+    assert told[0]["steps"] % 20  # empty rows don't count
+    assert np.isfinite(told[0]["final_mean_return"])
+    # Going on with other parts of the matches is another training, and says so.
+    result = zoo("--resume", runs[1], "-n", "1500", "--workers", "3")
+    assert result.code == 0, result.err
+    (resumed,) = summary(runs[1])["resumed"]
+    wanted = "these are the episodes of 2 envs, here are 3: it begins with fresh ones"
+    assert resumed["inexact"][-1] == wanted
+    result = zoo(*command[2:], "--algo", "a2c", "-n", "900", *everybody)
+    assert (result.code, result.err.count("\n")) == (2, 1), result.err
+    assert "rows of this env may be inactive" in result.err
+    assert not (tmp_path / "logs/a2c").exists()
+
+
 def test_workers_build_what_one_process_builds(zoo: Zoo, tmp_path: Path) -> None:
     """Wrappers, what monitor.csv counts beneath them, normalizer and agent."""
     entry = (
@@ -115,6 +165,8 @@ def test_acting_on_whoever_is_ready(zoo: Zoo, tmp_path: Path) -> None:
     episodes = pd.read_csv(run / "monitor.csv", skiprows=1)
     assert set(episodes["l"]) == {20}
     assert 512 // 20 - 4 <= len(episodes) <= 512 // 20
+    assert zoo("--resume", run, "-n", "640").code == 0
+    assert "who is ready first depends on the time" in str(summary(run)["resumed"])
     result = zoo(*command, "--vec-env", "dummy")
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert "min_inference_size: the rows of a DummyVecEnv step together" in result.err
