@@ -21,7 +21,7 @@ _SCALE = 0.074  # px per uu
 _HALF_LENGTH, _HALF_WIDTH, _CORNER = 5120.0, 4096.0, 1152.0  # uu
 _GOAL_DEPTH, _GOAL_HALF_WIDTH = 880.0, 893.0
 _BALL_RADIUS = 91.25
-_CAR = ((118.0, 84.2), (59.0, 42.1))  # length and width of an Octane, whole and half; uu
+_HALF_CAR = (59.0, 42.1)  # length and width of an Octane; uu
 _CAR_SCALE = 2.2  # cars and ball are drawn larger than they are, to be seen
 _MARGIN, _TOP = 20, 30  # px
 _BIG_PADS = frozenset({3, 4, 15, 18, 29, 30})
@@ -69,7 +69,7 @@ class RocketLeagueRenderer:
         x, y, z = (float(number) for number in state.cars[i])
         grow = _CAR_SCALE * _nearness(z)
         front, right = state.axes[i, 0], state.axes[i, 1]
-        half_length, half_width = _CAR[1]
+        half_length, half_width = _HALF_CAR
         corners = []
         for along, across in ((1, 0.75), (1, -0.75), (-1, -1), (-1, 1)):
             offset = front * (along * half_length) + right * (across * half_width)

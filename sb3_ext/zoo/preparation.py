@@ -133,6 +133,9 @@ def _builder(
             args.vec_env = form  # a run that goes on mustn't measure again
         builder = replace(builder, form=form)
     _check_workers(args.workers, form, n_envs)
+    if form == "shm":  # nor on another machine divide the rows otherwise
+        args.workers = workers or min(n_cores(), n_envs)
+        builder = replace(builder, workers=args.workers)
     return builder, why
 
 

@@ -137,8 +137,9 @@ def watch(keyboard: Keyboard, panic_key: str, words: IO[bytes], answers: IO[byte
                 release_all(keyboard)
         if not panicked and keyboard.is_down(panic_key):
             panicked = True
+            with contextlib.suppress(OSError):  # first, so that the agent presses nothing after it
+                answers.write(_PANIC)
             release_all(keyboard)
-            answers.write(_PANIC)
         if playing and (panicked or time.monotonic() - heard > SILENCE):
             release_all(keyboard)
     # What the agent sent to the desktop just before its end may still come.

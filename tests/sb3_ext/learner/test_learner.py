@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import time
@@ -270,7 +271,7 @@ def test_q_in_a_terminal_saves_and_ends_it(tmp_path):
         os.execv(sys.executable, [sys.executable, "-c", code])
     said, deadline = b"", time.monotonic() + 100
     try:
-        while b"ended" not in said and time.monotonic() < deadline:
+        while not re.search(rb"ended \d+\s", said) and time.monotonic() < deadline:
             if b"END ITERATION REPORT" in said:
                 os.write(terminal, b"q")
             said += os.read(terminal, 4096)

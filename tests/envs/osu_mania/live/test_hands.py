@@ -92,6 +92,7 @@ def test_the_panic_key_ends_it_at_once(hands, keyboard, wait_for):
     keyboard.press("f10")
     # The agent does nothing: the watchdog sees to it.
     wait_for(lambda: keyboard.down() == ["f10"], timeout=5.0)
+    wait_for(lambda: not hands.watchdog.is_well(), timeout=5.0)
     keyboard.release("f10")
     for _ in range(2):
         with pytest.raises(LiveError, match=r"panic key \(f10\)"):

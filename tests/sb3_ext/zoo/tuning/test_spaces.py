@@ -58,7 +58,7 @@ def test_what_is_drawn_can_be_stored_read_and_built(algo: str) -> None:
     env_id = "Pendulum-v1" if algo in CONTINUOUS else "CartPole-v1"
     values = find_entry(algo, env_id).values | {"n_timesteps": 1000}
     args = argparse.Namespace(
-        algo=algo, env=env_id, device="cpu", verbose=0, vec_env="dummy", num_threads=1
+        algo=algo, env=env_id, device="cpu", verbose=0, vec_env="dummy", workers=0, num_threads=1
     )
     objective = Objective(plan(values, algo, env_id), args, Interruption())
     for trial in trials(3):
