@@ -7,7 +7,9 @@
 
 Envs have Rocket League's spaces and cost so many microseconds of CPU time. Everybody takes turns of
 a second and a half; each figure is the median of the rounds. The ceiling is what the cores would do
-if nothing but the envs' own steps cost anything: the rate of one bare env, times the cores.
+if nothing but the envs' own steps cost anything: the rate of one bare env, times the cores. What
+the machine itself takes for waking, bare pipes show: a process per core steps its envs without
+actions or observations, and a byte goes each way.
 
 ``ready`` collects rollouts with a network of 256x256 from envs whose steps sleep for 5 ms once in a
 hundred; lockstep is measured with few workers and with many.
@@ -92,6 +94,46 @@ def bare_step(cost: float) -> Callable[[Any], Any]:
     return step
 
 
+class BarePipes:
+    """What waking costs: a process per core steps its envs, told by a byte and telling by one."""
+
+    def __init__(self, cost: float, n_envs: int) -> None:
+        self.num_envs = n_envs
+        self._pipes: list[tuple[int, int]] = []
+        for part in np.array_split(np.zeros(n_envs, np.int64), n_cores()):
+            (orders, to_child), (from_child, answers) = os.pipe(), os.pipe()
+            if os.fork() == 0:
+                os.close(to_child)
+                for pipe in self._pipes:
+                    os.close(pipe[0])
+                step = bare_step(cost)
+                while os.read(orders, 1):
+                    step(part)
+                    os.write(answers, b"d")
+                os._exit(0)
+            os.close(orders)
+            os.close(answers)
+            self._pipes.append((to_child, from_child))
+
+    def reset(self) -> None:
+        """Nothing; the others have one."""
+
+    def step(self, actions: Any) -> None:
+        """One step of every env."""
+        for to_child, _ in self._pipes:
+            os.write(to_child, b"s")
+        for _, from_child in self._pipes:
+            os.read(from_child, 1)
+
+    def close(self) -> None:
+        """Ends the processes."""
+        for pipe in self._pipes:
+            os.close(pipe[0])
+            os.close(pipe[1])
+        for _ in self._pipes:
+            os.wait()
+
+
 def speed(costs: list[int], n_envs: int, rounds: int) -> None:
     """Prints a table for each cost."""
     for cost in costs:
@@ -118,6 +160,7 @@ def contestants(cost: float, n_envs: int) -> list[Contestant]:
         contestant("Gymnasium AsyncVectorEnv", lambda: AsyncVectorEnv(make)),
         contestant(many, lambda: SharedMemoryVecEnv(make, n_envs)),
         contestant(few, lambda: SharedMemoryVecEnv(make, cores)),
+        contestant(f"bare pipes, {cores} processes", lambda: BarePipes(cost, n_envs)),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import os
 import pickle
 import signal
 import sys
@@ -33,6 +34,7 @@ def work(orders: int, answers: int, memory: int, notes: int) -> None:
     """
     faulthandler.enable(notes)
     faulthandler.register(signal.SIGUSR1, notes)
+    _be_polite()
     rows = _Rows(memory)
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
@@ -43,6 +45,17 @@ def work(orders: int, answers: int, memory: int, notes: int) -> None:
                 answer = line.ERROR, _told(error)
             line.say(answers, *answer)
     rows.close()
+
+
+def _be_polite() -> None:
+    """Makes this process one that a wake-up never puts in another's place.
+
+    Linux may wake a worker on the trainer's core, before the trainer has woken the next: both
+    would wait for a whole step.
+    """
+    if hasattr(os, "sched_setscheduler"):
+        with contextlib.suppress(OSError):  # forbidden in some containers
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 class _Rows:
