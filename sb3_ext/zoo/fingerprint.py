@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import os
 import platform
 import sys
 from importlib import metadata
@@ -17,6 +16,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 import sb3_ext
+from sb3_ext.backends.numpy_backend import threads
 
 PACKAGES = ("stable-baselines3", "sb3-contrib", "gymnasium", "numpy", "torch", "mujoco")
 # These count where they are in use.
@@ -70,7 +70,7 @@ def machine() -> dict[str, str]:
         "cpu": cpu_name(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "blas": _blas(),
-        "blas threads": os.environ.get("OPENBLAS_NUM_THREADS", "all"),
+        "blas threads": str(threads.n_threads()),
         "torch threads": str(torch.get_num_threads()),
         "gpu": device,
     }

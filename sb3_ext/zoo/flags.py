@@ -95,13 +95,15 @@ def _is_plain(value: Any) -> bool:
 
 
 def limit_blas_threads(requested: int) -> None:
-    """Small matrices lose by threads; BLAS reads these variables when NumPy is imported."""
+    """Tells BLAS what it may take, which it reads when NumPy is imported."""
     cores = os.cpu_count() or 1
     if requested > cores:  # PyTorch crashes on very large numbers
         raise ZooError(f"--num-threads {requested}: this machine has {cores} cores")
-    threads = str(requested if requested > 0 else 1)
-    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, threads)
+    if requested > 0:
+        for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(name, str(requested))
+    # Cycles, as a power of 2, that its threads spin after a product: envs want the cores, too.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "18")
 
 
 def add_common(

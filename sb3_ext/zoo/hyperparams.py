@@ -39,6 +39,7 @@ ZOO_KEYS = (
     "callback",
     "noise_type",
     "noise_std",
+    "eval_env_kwargs",
 )
 # Keys whose strings are Python snippets in RL Zoo's files.
 SNIPPET_KEYS = (
@@ -50,6 +51,7 @@ SNIPPET_KEYS = (
     "normalize",
     "monitor_kwargs",
     "env_kwargs",
+    "eval_env_kwargs",
     "extensions",
 )
 SCHEDULE_KEYS = ("learning_rate", "clip_range", "clip_range_vf", "delta_std")
@@ -64,6 +66,7 @@ ZOO_ANNOTATIONS: dict[str, Any] = {
     "monitor_kwargs": dict | None,
     "noise_type": str | None,
     "noise_std": float,
+    "eval_env_kwargs": dict | None,
 }
 # Arguments that the command line sets, so that an entry may not.
 RESERVED_KEYS = ("self", "env", "seed", "verbose", "device", "tensorboard_log", "backend")
@@ -93,6 +96,7 @@ class Settings:
     Attributes:
         saved: Every key as it will be written to the run's config.yml: plain YAML.
         algorithm: Keyword arguments of the algorithm's constructor.
+        eval_env_kwargs: What differs in the world where agents are judged; not RL Zoo's.
     """
 
     saved: dict[str, Any]
@@ -108,6 +112,7 @@ class Settings:
     callback: Any = None
     noise_type: str | None = None
     noise_std: float = 0.0
+    eval_env_kwargs: dict[str, Any] = field(default_factory=dict)
 
 
 def own_folder() -> Path:

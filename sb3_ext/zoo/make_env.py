@@ -53,6 +53,7 @@ class EnvBuilder:
         env_kwargs: Arguments of the world's constructor.
         workers: Worker processes of ``shm``; None: one for each core.
         rival: Who plays the other team where an agent is judged; None: the agent itself.
+        judged_kwargs: Arguments of the world where an agent is judged; None: the same.
     """
 
     spec: EnvSpec
@@ -61,6 +62,7 @@ class EnvBuilder:
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     workers: int | None = None
     rival: Rival | None = AT_RANDOM
+    judged_kwargs: dict[str, Any] | None = None
 
     def train(
         self,
@@ -98,6 +100,8 @@ class EnvBuilder:
             render_mode: As Gymnasium has it.
         """
         builder = self.step_by_step()
+        if self.judged_kwargs is not None:
+            builder = replace(builder, env_kwargs=self.judged_kwargs)
         if n_envs == 1 and self.form == "shm":  # one row gains nothing by a worker
             builder = builder.in_one_process()
         rows = builder._base(n_envs, seed, render_mode, self.rival)

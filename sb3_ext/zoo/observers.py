@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -168,20 +168,23 @@ def _evaluation(experiment: Experiment, run: Run) -> EvaluationCallback | None:
     args = experiment.args
     if plays_live(experiment.spec) or (args.eval_freq is not None and args.eval_freq <= 0):
         return None
-    every = args.eval_freq or max(1, min(25_000, experiment.settings.n_timesteps // 10))
-    env_kwargs = args.eval_env_kwargs or experiment.builder.env_kwargs
-    builder = replace(experiment.builder, env_kwargs=env_kwargs)
-    is_vector = builder.form in ("vector", "jax")
+    every = args.eval_freq or evaluation_freq(experiment.settings.n_timesteps)
+    is_vector = experiment.builder.form in ("vector", "jax")
     rows = args.n_eval_envs or (args.eval_episodes if is_vector else 1)
     seed = experiment.seed + EVALUATION_SEED
     return EvaluationCallback(
-        builder.evaluation(rows, seed),
+        experiment.builder.evaluation(rows, seed),
         run.folder,
         every=every,
         n_episodes=args.eval_episodes,
         deterministic=is_judged_deterministically(experiment.spec),
         seed=seed,
     )
+
+
+def evaluation_freq(n_timesteps: int) -> int:
+    """Steps between evaluations: RL Zoo's 25,000, but so that there are 10 to 100 of them."""
+    return max(1, min(25_000, n_timesteps // 10), n_timesteps // 100)
 
 
 def entry_callbacks(settings: Settings) -> list[BaseCallback]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import os
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_wrapper
 
+from sb3_ext.backends.numpy_backend.threads import n_threads, set_n_threads
 from sb3_ext.portable.model_file import is_model_file
 from sb3_ext.vec_env.shared_memory import n_cores
 from sb3_ext.zoo import registry, runs, workers
@@ -26,6 +27,8 @@ from sb3_ext.zoo.make_env import EnvBuilder, choose_form, goes_into_workers
 from sb3_ext.zoo.opponents import AT_RANDOM, rival
 from sb3_ext.zoo.resume import Continuation
 from sb3_ext.zoo.step_cost import choose_vector_workers, choose_workers
+
+_LARGE_PRODUCT = 1 << 25  # multiplications: an update on two threads takes 0.7 of its time on one
 
 
 @dataclass
@@ -121,7 +124,9 @@ def _builder(
     form, why = choose_form(args.vec_env, spec, settings, args.algo)
     kwargs = settings.env_kwargs | (args.env_kwargs or {}) | live_kwargs(args, spec)
     workers = args.workers or None
-    builder = EnvBuilder(spec, settings, form, kwargs, workers, rival(args, spec, AT_RANDOM))
+    against, judged = rival(args, spec, AT_RANDOM), args.eval_env_kwargs
+    judged = judged or kwargs | settings.eval_env_kwargs
+    builder = EnvBuilder(spec, settings, form, kwargs, workers, against, judged)
     if args.vec_env == "auto" and (form == "dummy" or goes_into_workers(spec, settings)):
         told = ""
         if workers is not None:
@@ -250,6 +255,8 @@ def _pretrained(args: argparse.Namespace) -> Path | None:
 def set_threads(requested: int, settings: Settings) -> str:
     """Small networks run several times slower on PyTorch's default of all cores than on one.
 
+    NumPy's updates gain by threads where minibatches and layers are large.
+
     Args:
         requested: Threads; below 1 to choose them for the policy.
         settings: With the policy.
@@ -257,10 +264,21 @@ def set_threads(requested: int, settings: Settings) -> str:
     Returns:
         What was chosen, for the user.
     """
-    threads = requested
+    threads = numpys = requested
     if requested < 1:
         convolutional = "Mlp" not in str(settings.algorithm["policy"])
-        threads = os.cpu_count() or 1 if convolutional else 1
+        threads = n_cores() if convolutional else 1
+        numpys = n_threads() if _product(settings) >= _LARGE_PRODUCT else 1
     torch.set_num_threads(threads)
+    set_n_threads(numpys)
+    others = "" if numpys == threads else f", NumPy's {numpys}"
     reason = "" if requested > 0 else " (chosen for the policy; --num-threads N to change)"
-    return f"PyTorch threads: {threads}{reason}"
+    return f"PyTorch threads: {threads}{others}{reason}"
+
+
+def _product(settings: Settings) -> int:
+    """Multiplications of a minibatch with the widest hidden layer's weights, were they square."""
+    architecture = (settings.algorithm.get("policy_kwargs") or {}).get("net_arch")
+    batch = settings.algorithm.get("batch_size")
+    widths = re.findall(r"\d+", str(architecture))
+    return int(batch or 0) * max(map(int, widths), default=0) ** 2

@@ -8,6 +8,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from sb3_ext.backends.base import ActorCritic, Batch, Rates, take
+from sb3_ext.backends.numpy_backend import threads
 from sb3_ext.backends.numpy_backend.heads import GaussianHead
 from sb3_ext.backends.numpy_backend.network import Network
 from sb3_ext.backends.numpy_backend.optimizers import make_optimizer
@@ -22,6 +23,7 @@ __all__ = ["NumpyActorCritic"]
 
 _ROWS_AT_ONCE = 512  # of an evaluation without a gradient: workspaces that stay in the cache
 _IMAGES_AT_ONCE = 64
+_THREADED = 1 << 18  # multiplications: a product of fewer is one thread's anyway (OpenBLAS)
 
 
 class NumpyActorCritic(ActorCritic):
@@ -85,7 +87,17 @@ class NumpyActorCritic(ActorCritic):
             params, latent = network.forward_policy(self._encode(obs))
             return mode(xp, head.add_noise(params, latent, prepared[k]))
 
-        return self._plain_actor(prepared) or act
+        plain = self._plain_actor(prepared) or act
+        return threads.on_one(plain) if self._acts_alone(noise.shape[1]) else plain
+
+    def _acts_alone(self, n_rows: int) -> bool:
+        """Whether rows are too few for threads, which spin on after each product.
+
+        They would do so on the cores of envs in worker processes.
+        """
+        largest = max(part.size for part in self.network.params.views.values())
+        few = n_rows < _ROWS_AT_ONCE
+        return few and n_rows * largest > _THREADED and threads.n_threads() > 1
 
     def _plain_actor(self, scaled: Any) -> Callable[[Any, Any], NDArray] | None:
         """A few calls of NumPy, for what acting nearly always is: float rows, a Gaussian's mean."""

@@ -71,7 +71,7 @@ def build_parser() -> TrainParser:
         type=int,
         default=None,
         metavar="N",
-        help="steps between evaluations (default: 25000 or a tenth of the run; negative: none)",
+        help="steps between evaluations (default: 25000, but 10 to 100 of them; negative: none)",
     )
     add(
         "--final-eval-episodes",

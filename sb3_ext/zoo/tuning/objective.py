@@ -95,11 +95,12 @@ class Objective:
         entry = Entry(values, self.plan.env, source)
         return resolve(entry, self._algorithm, self.plan.algo)
 
-    def _builder(self, settings: Settings, env_kwargs: dict[str, Any] | None = None) -> EnvBuilder:
+    def _builder(self, settings: Settings) -> EnvBuilder:
         form, _ = choose_form(self.args.vec_env, self._spec, settings, self.plan.algo)
-        kwargs, workers = env_kwargs or settings.env_kwargs, self.args.workers or None
+        kwargs, workers = settings.env_kwargs, self.args.workers or None
         against = rival(self.args, self._spec, AT_RANDOM)
-        return EnvBuilder(self._spec, settings, form, kwargs, workers, against)
+        judged = self.plan.eval_env_kwargs or kwargs | settings.eval_env_kwargs
+        return EnvBuilder(self._spec, settings, form, kwargs, workers, against, judged)
 
     def _training_env(self, settings: Settings, seed: int) -> VecEnv:
         # ARS steps one env.
@@ -124,7 +125,7 @@ class Objective:
             workers.close(env)
 
     def _evaluation_env(self, settings: Settings, seed: int) -> VecEnv:
-        builder = self._builder(settings, self.plan.eval_env_kwargs).in_one_process()
+        builder = self._builder(settings).in_one_process()
         default = self.plan.eval_episodes if builder.form in ("vector", "jax") else 1
         rows = self.plan.n_eval_envs or default
         return builder.evaluation(rows, seed + EVALUATION_SEED)

@@ -16,6 +16,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.monitor import load_results
 from stable_baselines3.common.vec_env import VecNormalize
 
+from sb3_ext.zoo.make_env import EnvBuilder
 from sb3_ext.zoo.registry import OWN_ALGORITHMS, algorithm_names
 from tests.sb3_ext.zoo.conftest import Zoo
 
@@ -253,3 +254,31 @@ def test_target_reach_is_solved(zoo: Zoo, tmp_path: Path, seed: int) -> None:
     found = summary(tmp_path / "logs/ppo/TargetReach-v0_1")
     assert found["steps"] <= 25_000
     assert found["final_mean_return"] >= 8.2
+
+
+@pytest.mark.parametrize("flag", [(), ("--eval-env-kwargs", "max_episode_steps:2")])
+def test_a_run_may_be_judged_in_a_world_of_other_arguments(
+    zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: tuple[str, ...]
+) -> None:
+    """The entry's ``eval_env_kwargs``, and what the command line says in its place."""
+    built: list[dict[str, Any]] = []
+    make = EnvBuilder._rows
+
+    def noting(self: EnvBuilder, n_envs: int, seed: int, kwargs: dict[str, Any]) -> Any:
+        built.append(kwargs)
+        return make(self, n_envs, seed, kwargs)
+
+    monkeypatch.setattr(EnvBuilder, "_rows", noting)
+    entry = {"n_timesteps": 512, "n_envs": 2, "n_steps": 32, "policy": "MlpPolicy"}
+    entry |= {"env_kwargs": {"players": 2}, "eval_env_kwargs": {"max_episode_steps": 4}}
+    (tmp_path / "own.yml").write_text(yaml.safe_dump({"MusicalChairs-v0": entry}))
+    chairs = ("--algo", "ppo_numpy", "--env", "MusicalChairs-v0", "--seed", "1", *TINY)
+    assert zoo(*chairs, "-conf", "own.yml", *flag).code == 0
+    training, *judged = built
+    assert training == {"players": 2}
+    expected = {"max_episode_steps": 2} if flag else {"players": 2, "max_episode_steps": 4}
+    assert judged == [expected] * 3  # on the way, the final policy, the best one
+    run = tmp_path / "logs/ppo_numpy/MusicalChairs-v0_1"
+    with np.load(run / "evaluations.npz") as found:
+        assert found["ep_lengths"].max() == expected["max_episode_steps"]
+    assert load_results(str(run))["l"].max() > 4

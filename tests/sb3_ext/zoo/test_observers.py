@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sb3_ext.zoo.interruption import Interruption
-from sb3_ext.zoo.observers import _TensorBoard
+from sb3_ext.zoo.observers import _TensorBoard, evaluation_freq
 
 
 def test_a_signal_does_not_break_off_what_tensorboard_is_told(tmp_path: Path) -> None:
@@ -26,3 +26,11 @@ def test_a_signal_does_not_break_off_what_tensorboard_is_told(tmp_path: Path) ->
             pytest.fail("it is answered afterwards")
         board.close()
     assert told == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("n_timesteps", "every"),
+    [(5, 1), (1000, 100), (250_000, 25_000), (2_500_000, 25_000), (8_000_000, 80_000)],
+)
+def test_how_often_a_run_is_judged(n_timesteps: int, every: int) -> None:
+    assert evaluation_freq(n_timesteps) == every
