@@ -1,6 +1,7 @@
 """Rocket League: what training costs, and what an agent has learned.
 
-    python benchmarks/rocket_league.py [speed] [--sides zoo learner sb3] [--threads N] [--rounds 3]
+    python benchmarks/rocket_league.py [speed] [--sides zoo learner sb3 rlgym_ppo:16]
+                                       [--threads N] [--rounds 3]
     python benchmarks/rocket_league.py env [--matches 16]
     python benchmarks/rocket_league.py touches MODEL ... [--opponent itself|random] [--minutes 10]
 
@@ -8,7 +9,9 @@
 epochs, RLGym's 90 actions; agent steps per second, overall and while collecting, and the memory of
 all processes (PSS), each side in a process of its own, in turns. ``zoo`` is RocketLeague-v0 as the
 zoo's shm form runs it, ``learner`` a match of RLGym's own parts in ``Learner``, ``sb3``
-stable-baselines3's PPO on the zoo's rows.
+stable-baselines3's PPO on the zoo's rows, and ``rlgym_ppo:N`` the same match in rlgym-ppo's own
+``Learner`` on N processes. That one isn't on PyPI: put a checkout of github.com/AechPro/rlgym-ppo,
+and the package gym, on ``PYTHONPATH``. It trains on a terminal only, so it's given one.
 
 ``env``: CPU microseconds of an agent's step, of the world and of the same match from RLGym's parts.
 
@@ -68,6 +71,8 @@ def rlgym_match() -> Any:
 
 def train(side: str) -> None:
     """Trains one side for some iterations, and prints its three figures."""
+    if side.startswith("rlgym_ppo"):
+        return train_rlgym_ppo(int(side.partition(":")[2] or 16))
     from stable_baselines3.common.callbacks import BaseCallback
 
     class Clock(BaseCallback):
@@ -113,6 +118,50 @@ def train(side: str) -> None:
     steps = clock.steps[to] - clock.steps[from_]
     collecting = sum(clock.ends[i] - clock.starts[i] for i in range(from_, to))
     print(steps / (clock.starts[to] - clock.starts[from_]), steps / collecting, clock_pss())
+
+
+def rlgym_ppo_match() -> Any:
+    """A match as rlgym-ppo wants it."""
+    from rlgym_ppo.util import RLGymV2GymWrapper
+
+    return RLGymV2GymWrapper(rlgym_match())
+
+
+def train_rlgym_ppo(n_processes: int) -> None:
+    """rlgym-ppo's own Learner, timed by its own clock, with its example's share of ready rows."""
+    import rlgym_ppo.learner
+    import torch
+
+    torch.set_num_threads(int(os.environ["OPENBLAS_NUM_THREADS"]))
+    reports: list[dict[str, float]] = []
+    memory: list[float] = []
+
+    def keep(loggable_metrics: dict[str, float], **_: Any) -> None:
+        reports.append(dict(loggable_metrics))
+        memory.append(pss())
+
+    rlgym_ppo.learner.reporting.report_metrics = keep
+    rlgym_ppo.learner.Learner(
+        rlgym_ppo_match,
+        n_proc=n_processes,
+        min_inference_size=max(1, round(0.9 * n_processes)),
+        ts_per_iteration=ITERATION,
+        exp_buffer_size=ITERATION,
+        ppo_batch_size=BATCH,
+        ppo_epochs=EPOCHS,
+        policy_layer_sizes=(256, 256),
+        critic_layer_sizes=(256, 256),
+        timestep_limit=ITERATION * (WARM_UP + MEASURED),
+        checkpoints_save_folder="/tmp/rocket-league-benchmark",
+        checkpoint_load_folder=None,
+        save_every_ts=10**12,
+        device="cpu",
+    ).learn()
+    measured = reports[WARM_UP:]
+    steps = sum(report["Timesteps Collected"] for report in measured)
+    overall = sum(report["Total Iteration Time"] for report in measured)
+    collecting = sum(report["Timestep Collection Time"] for report in measured)
+    print(steps / overall, steps / collecting, memory[-1])
 
 
 def train_on_the_worlds_rows(side: str, total: int, clock: Any) -> None:
@@ -167,13 +216,27 @@ def speed(args: argparse.Namespace) -> None:
     for _ in range(args.rounds):
         for side in args.sides:
             command = [sys.executable, __file__, "train", side, "--threads", threads]
-            out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            out = on_a_terminal(command)
             figures[side].append([float(x) for x in out.split()[-3:]])
     print(f"\n{threads} threads, median of {args.rounds}\n")
     print("| | agent steps/s overall | while collecting | memory, MB |\n|---|---|---|---|")
     for side, rows in figures.items():
         overall, collecting, memory = (statistics.median(column) for column in zip(*rows))  # noqa: B905
         print(f"| {side} | {overall:,.0f} | {collecting:,.0f} | {memory:,.0f} |")
+
+
+def on_a_terminal(command: list[str]) -> str:
+    """What a command prints, with a terminal for its input."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    try:
+        return subprocess.run(
+            command, stdin=theirs, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def env(args: argparse.Namespace) -> None:
@@ -264,7 +327,7 @@ def main() -> None:
     add("--threads", type=int, default=0)
     add("--rounds", type=int, default=3)
     add = commands.add_parser("train").add_argument
-    add("side", choices=["zoo", "learner", "sb3"])
+    add("side")
     add("--threads", type=int, default=0)
     add = commands.add_parser("env").add_argument
     add("--matches", type=int, default=16)
