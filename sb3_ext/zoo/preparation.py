@@ -15,7 +15,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_wrapper
 
-from sb3_ext.backends.numpy_backend.threads import n_threads, set_n_threads
+from sb3_ext.backends.numpy_backend import threads as blas
 from sb3_ext.portable.model_file import is_model_file
 from sb3_ext.vec_env.shared_memory import n_cores
 from sb3_ext.zoo import registry, runs, workers
@@ -268,9 +268,9 @@ def set_threads(requested: int, settings: Settings) -> str:
     if requested < 1:
         convolutional = "Mlp" not in str(settings.algorithm["policy"])
         threads = n_cores() if convolutional else 1
-        numpys = n_threads() if _product(settings) >= _LARGE_PRODUCT else 1
+        numpys = blas.most() if _product(settings) >= _LARGE_PRODUCT else 1
     torch.set_num_threads(threads)
-    set_n_threads(numpys)
+    blas.set_n_threads(numpys)
     others = "" if numpys == threads else f", NumPy's {numpys}"
     reason = "" if requested > 0 else " (chosen for the policy; --num-threads N to change)"
     return f"PyTorch threads: {threads}{others}{reason}"

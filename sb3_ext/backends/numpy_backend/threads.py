@@ -8,7 +8,7 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["n_threads", "on_one", "set_n_threads"]
+__all__ = ["most", "n_threads", "on_one", "set_n_threads"]
 
 
 @functools.cache
@@ -17,12 +17,19 @@ def _blas() -> ThreadpoolController:
 
 
 def n_threads() -> int:
-    """What it takes at most; 1 for a library that can't be asked."""
+    """What it takes now; 1 for a library that can't be asked."""
     return max((library.num_threads for library in _blas().lib_controllers), default=1)
+
+
+@functools.cache
+def most() -> int:
+    """What it took before anybody set it: the user's limit, or the machine's."""
+    return n_threads()
 
 
 def set_n_threads(n: int) -> None:
     """From now on."""
+    most()
     for library in _blas().lib_controllers:
         library.set_num_threads(n)
 
