@@ -32,7 +32,8 @@ class LiveViewCallback(BaseCallback):
     Without a display it records a video instead. It never waits: between two pictures it lets as
     many steps pass as training takes, so that it costs a few per cent. Closing the window ends the
     view, not the training. The frame is the env's own if it was made with
-    ``render_mode="rgb_array"``, else the observation is drawn.
+    ``render_mode="rgb_array"``, else the observation is drawn; so it is where rows go each at its
+    own pace (``min_inference_size``) and no env can be asked.
 
     Args:
         video: The file to record to where there is no display, ``.mp4`` or ``.gif``.
@@ -62,6 +63,7 @@ class LiveViewCallback(BaseCallback):
         self._last = 0.0
         self._returns: list[float] = []
         self._sum, self._length = 0.0, 0
+        self._place = 0  # of row 0 among those that have acted
         self._metrics: dict[str, float] = {}
 
     def _on_training_start(self) -> None:
@@ -90,14 +92,22 @@ class LiveViewCallback(BaseCallback):
         self._metrics = found or self._metrics
 
     def _on_step(self) -> bool:
-        info, reward = self.locals["infos"][0], float(self.locals["rewards"][0])
-        for other in self.locals["infos"]:
-            if "episode" in other:
-                self._returns.append(float(other["episode"]["r"]))
-        self._sum, self._length = self._sum + reward, self._length + 1
+        for info in self.locals["infos"]:
+            if "episode" in info:
+                self._returns.append(float(info["episode"]["r"]))
+        # Who has acted, where each row goes at its own pace: then no env can be asked for a frame.
+        rows = self.locals.get("rows")
+        if rows is not None and 0 not in rows:
+            return True
+        self._place = 0 if rows is None else int(np.flatnonzero(rows == 0)[0])
+        info, reward = (self.locals[name][self._place] for name in ("infos", "rewards"))
+        self._sum, self._length = self._sum + float(reward), self._length + 1
         if self._is_time():
-            self._show(reward)
-        if self.locals["dones"][0] or "episode" in info:
+            self._show(
+                float(reward),
+                self._view() if rows is None else self._picture_of(self.locals["obs"]),
+            )
+        if self.locals["dones"][self._place] or "episode" in info:
             self._sum, self._length = 0.0, 0
         return True
 
@@ -112,9 +122,9 @@ class LiveViewCallback(BaseCallback):
         self._last = now
         return True
 
-    def _show(self, reward: float) -> None:
+    def _show(self, reward: float, view: np.ndarray) -> None:
         action = self.locals.get("clipped_actions")
-        action = np.asarray(self.locals["actions"] if action is None else action)[0]
+        action = np.asarray(self.locals["actions"] if action is None else action)[self._place]
         numbers = {
             "step": f"{self.num_timesteps:,}",
             "reward": f"{reward:.4g}",
@@ -122,11 +132,11 @@ class LiveViewCallback(BaseCallback):
         }
         values = self.locals.get("values")
         if values is not None:
-            numbers["value"] = f"{float(values[0]):.4g}"
+            numbers["value"] = f"{float(values[self._place]):.4g}"
         if np.ndim(action) == 0:
             numbers["action"] = str(action)
         self._dashboard.draw(
-            self._view(),
+            view,
             *_bars_of(action, self.training_env.action_space),
             numbers,
             self._metrics,
@@ -142,13 +152,16 @@ class LiveViewCallback(BaseCallback):
             frame = self.training_env.get_images()[0]
             if frame is not None:
                 return frame
-        obs: Any = self.model._last_obs  # what the action was chosen from
+        return self._picture_of(self.model._last_obs)  # what the action was chosen from
+
+    def _picture_of(self, obs: Any) -> np.ndarray:
+        k = self._place
         if isinstance(obs, dict):
             images = [part for part in obs.values() if part.ndim >= 3]
             if images:
-                return images[0][0]
-            return np.concatenate([np.ravel(part[0]) for part in obs.values()])
-        return obs[0]
+                return images[0][k]
+            return np.concatenate([np.ravel(part[k]) for part in obs.values()])
+        return obs[k]
 
     def _flip(self) -> None:
         import pygame

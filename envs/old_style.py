@@ -16,7 +16,7 @@ class OldStyleMatch:
 
     `reset()` gives one observation, or one for each agent; `step(actions)` gives observations,
     rewards, done and info, or Gymnasium's five, for one agent or as lists. All agents end together.
-    Where several act, each action is an array, of shape (1,) if discrete, as RLGym has them.
+    Where several act, and to RLGym always, each action is an array, of shape (1,) if discrete.
 
     Args:
         env: The environment.
@@ -32,6 +32,7 @@ class OldStyleMatch:
         self._space = old_space(env.observation_space, np.inf)
         self._actions = old_space(env.action_space, 1.0)
         self._is_alone = True
+        self._wants_rows = hasattr(env, "_match")  # RLGym's: even of a single car's actions
 
     def observation_space(self, agent: int) -> spaces.Space:
         """The same for all agents."""
@@ -80,7 +81,7 @@ class OldStyleMatch:
 
     def _given(self, actions: dict[int, Any]) -> Any:
         given = [np.asarray(actions[agent]) for agent in self.agents]
-        if not self._is_alone:
+        if self._wants_rows or not self._is_alone:
             return np.stack([np.atleast_1d(action) for action in given])
         return given[0].item() if given[0].ndim == 0 else given[0]
 

@@ -9,6 +9,7 @@ The algorithm, once::
 behind stable-baselines3's interface. The network, its gradient and its optimizer are a backend's.
 """
 
+import contextlib
 import copy
 import sys
 import time
@@ -371,18 +372,18 @@ class PPO(BaseAlgorithm):
                 rollout_buffer.copy_into(given, values, dones)
             callback.on_rollout_end()
             return True
-        for n_steps, step in enumerate(steps):  # noqa: B007 (a callback's local)
-            (rows, active, starts, obs, actions, clipped_actions,
-             new_obs, rewards, dones, infos) = step  # fmt: skip
-            self.num_timesteps += len(dones) if active is None else int(active.sum())
-            self._show(callback, locals())
-            if not self._goes_on(callback):
-                steps.close()
-                return False
-            self._update_info_buffer(infos, dones)
-            rollout_buffer.put(obs, actions, rewards, starts, active, rows)
-            if np.count_nonzero(dones):
-                truncations += truncated(rollout_buffer.newest, dones, infos)
+        with contextlib.closing(steps):  # nobody is left on his way, whatever happens
+            for n_steps, step in enumerate(steps):  # noqa: B007 (a callback's local)
+                (rows, active, starts, obs, actions, clipped_actions,
+                 new_obs, rewards, dones, infos) = step  # fmt: skip
+                self.num_timesteps += len(dones) if active is None else int(active.sum())
+                self._show(callback, locals())
+                if not self._goes_on(callback):
+                    return False
+                self._update_info_buffer(infos, dones)
+                rollout_buffer.put(obs, actions, rewards, starts, active, rows)
+                if np.count_nonzero(dones):
+                    truncations += truncated(rollout_buffer.newest, dones, infos)
         dones = self._last_episode_starts  # type: ignore[assignment]
         values = self._finish_rollout(rollout_buffer, truncations, dones)
         if given is not rollout_buffer:

@@ -20,7 +20,7 @@ def team_sizes(asked: Any) -> list[tuple[int, int]]:
         ValueError: It means none.
     """
     several = list(asked) if isinstance(asked, Sequence) and not isinstance(asked, str) else [asked]
-    pairs = [(size, size) if isinstance(size, int) else tuple(size) for size in several]
+    pairs = [tuple(size) if isinstance(size, Sequence) else (size, size) for size in several]
     for pair in pairs:
         is_pair = len(pair) == 2 and all(type(size) is int for size in pair)
         if not (is_pair and 1 <= pair[0] <= MOST_CARS and 0 <= pair[1] <= MOST_CARS):
@@ -39,10 +39,11 @@ def seats(sizes: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
     return np.repeat(np.array([0, 1], np.int64), [blue, orange])
 
 
-def check_number(name: str, value: Any, low: float, high: float) -> None:
-    """Raises ValueError if an argument isn't a number within these limits."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise ValueError(f"{name} must be a number from {low:g} to {high:g}, not {value!r}")
+def check_number(name: str, value: Any, low: float, high: float, whole: bool = False) -> None:
+    """Raises ValueError if an argument isn't a number, or whole number, within these limits."""
+    kinds, what = (int, "a whole number") if whole else ((int, float), "a number")
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        raise ValueError(f"{name} must be {what} from {low:g} to {high:g}, not {value!r}")
 
 
 def ticks(name: str, seconds: float | None) -> float:

@@ -85,8 +85,8 @@ class RocketLeagueVectorEnv(gym.vector.VectorEnv):
         max_episode_steps: int | None = None,
         render_mode: str | None = None,
     ) -> None:
-        check_number("num_envs", num_envs, 1, np.inf)
-        check_number("tick_skip", tick_skip, 1, TICKS_PER_SECOND)
+        check_number("num_envs", num_envs, 1, np.inf, whole=True)
+        check_number("tick_skip", tick_skip, 1, TICKS_PER_SECOND, whole=True)
         check_number("kickoff", kickoff, 0.0, 1.0)
         check_render_mode(render_mode)
         if reward is not None and reward_weights:

@@ -34,7 +34,7 @@ class Checkpoints(CheckpointCallback):
         self._told = told
 
     def _on_training_end(self) -> None:
-        if self.num_timesteps and self.num_timesteps not in steps_in(self.folder):
+        if self.num_timesteps != self._saved:
             self.save()
 
     def content(self) -> dict[Path, Content]:
@@ -53,8 +53,9 @@ class Checkpoints(CheckpointCallback):
         return folder / MODEL, folder / NORMALIZER
 
     def _remove_surplus(self) -> None:
-        there = steps_in(self.folder)
-        for steps in there[: -self.keep] if self.keep is not None else []:
+        # Later ones are another training's, which is not ours to judge.
+        ours = [steps for steps in steps_in(self.folder) if steps <= self._saved]
+        for steps in ours[: -self.keep] if self.keep is not None else []:
             folder = self.folder / str(steps)
             (folder / MODEL).unlink()  # first: it's no checkpoint from here on
             shutil.rmtree(folder)
@@ -92,10 +93,15 @@ def find_checkpoint(asked: str | None, save_folder: Path) -> Path | None:
     stamped = re.compile(re.escape(save_folder.name) + r"-(\d+)")
     beside = save_folder.parent.iterdir() if save_folder.parent.is_dir() else ()
     runs = {int(found[1]): path for path in beside if (found := stamped.fullmatch(path.name))}
-    for run in [*(runs[stamp] for stamp in sorted(runs, reverse=True)), save_folder]:
-        if steps_in(run):
-            return _newest(run, "latest")
-    return None
+    stamps = [stamp for stamp in sorted(runs) if steps_in(runs[stamp])]
+    newest = [_newest(save_folder, "latest")] if steps_in(save_folder) else []
+    newest += [_newest(runs[stamp], "latest") for stamp in stamps[-1:]]
+    newest.sort(key=_time_of)
+    return newest[-1] if newest else None
+
+
+def _time_of(checkpoint: Path) -> int:
+    return (checkpoint / MODEL).stat().st_mtime_ns
 
 
 def _newest(folder: Path, what: str) -> Path:

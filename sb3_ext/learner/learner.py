@@ -18,7 +18,7 @@ from callbacks import KeysCallback, WandbCallback
 from sb3_ext.backends.extensions import PPOExtensions
 from sb3_ext.learner import checkpoints
 from sb3_ext.learner.matches import MatchBuilder
-from sb3_ext.learner.report import IterationReport, MetricsReport, Renders
+from sb3_ext.learner.report import IterationReport, MetricsReport
 from sb3_ext.ppo import PPO
 from sb3_ext.vec_env import SharedMemoryVecEnv
 from sb3_ext.vec_env.rows import RowVecNormalize, active_rows
@@ -151,6 +151,7 @@ class Learner:
             timestep_limit=timestep_limit,
             exp_buffer_size=exp_buffer_size,
             ts_per_iteration=ts_per_iteration,
+            ppo_epochs=ppo_epochs,
             ppo_batch_size=ppo_batch_size,
             save_every_ts=save_every_ts,
             n_checkpoints_to_keep=n_checkpoints_to_keep,
@@ -174,8 +175,23 @@ class Learner:
         self._book: dict[str, Any] = {}
         if loaded is not None:
             self._book = json.loads((loaded / checkpoints.BOOK_KEEPING).read_text(encoding="utf-8"))
+        self._wandb: WandbCallback | None = None
+        if log_to_wandb or wandb_run is not None:
+            self._wandb = self._wandb_callback(
+                wandb_run,
+                load_wandb,
+                project=wandb_project_name,
+                group=wandb_group_name,
+                name=wandb_run_name,
+            )
         builders = [
-            MatchBuilder(env_create_function, metrics_logger, max_agents, random_seed + i)
+            MatchBuilder(
+                env_create_function,
+                metrics_logger,
+                max_agents,
+                random_seed + i,
+                (render_delay or 0.0) if render and i == 0 else None,
+            )
             for i in range(n_proc)
         ]
         rows = SharedMemoryVecEnv(builders, n_workers or min(n_cores(), n_proc))
@@ -191,6 +207,7 @@ class Learner:
                 gae_lambda=gae_lambda,
                 clip_range=ppo_clip_range,
                 ent_coef=ppo_ent_coef / _averaged_over(rows.action_space),
+                vf_coef=1.0,
                 policy_kwargs={
                     "net_arch": {"pi": [*policy_layer_sizes], "vf": [*critic_layer_sizes]},
                     "activation_fn": "relu",
@@ -213,22 +230,12 @@ class Learner:
         self._report = IterationReport(verbose)
         self._report.policy_reward = self._book.get("policy_average_reward")
         self._report.model_updates = int(self._book.get("cumulative_model_updates", 0))
-        self._wandb: WandbCallback | None = None
-        if log_to_wandb or wandb_run is not None:
-            self._wandb = self._wandb_callback(
-                wandb_run,
-                load_wandb,
-                project=wandb_project_name,
-                group=wandb_group_name,
-                name=wandb_run_name,
-            )
         self.checkpoints = checkpoints.Checkpoints(
             save_every_ts, self.checkpoints_folder, n_checkpoints_to_keep, self._bookkeeping
         )
         own = callback if isinstance(callback, list) else [callback] if callback else []
         self._callbacks = [
             *([MetricsReport(metrics_logger, self._wandb)] if metrics_logger is not None else []),
-            *([Renders(render_delay)] if render else []),
             *own,
             self._report,
             self.checkpoints,
@@ -275,8 +282,16 @@ class Learner:
         with _own_batches():
             if loaded is None:
                 return PPO("MlpPolicy", self.env, **arguments)
-            arguments.pop("policy_kwargs")  # the file says what the network looks like
-            return PPO.load(loaded / checkpoints.MODEL, self.env, **arguments)
+            asked = arguments.pop("policy_kwargs")["net_arch"]
+            model = PPO.load(loaded / checkpoints.MODEL, self.env, **arguments)
+        layers = model.policy_kwargs["net_arch"]
+        if layers != asked:
+            raise ValueError(
+                f"{loaded} has policy_layer_sizes={layers['pi']} and critic_layer_sizes="
+                f"{layers['vf']}, not {asked['pi']} and {asked['vf']}: "
+                "checkpoint_load_folder=None begins anew"
+            )
+        return model
 
     def _wandb_callback(self, run: Any, goes_on: bool, **named: Any) -> WandbCallback:
         before = self._book.get("wandb") or {} if goes_on else {}
@@ -317,12 +332,14 @@ def _standardized(
     if not (obs or returns):
         return rows
     cls = VecNormalize if active_rows(rows) is None else RowVecNormalize
-    if loaded is not None and (loaded / checkpoints.NORMALIZER).is_file():
-        normalizer = cls.load(str(loaded / checkpoints.NORMALIZER), rows)
-        normalizer.norm_obs, normalizer.norm_reward = obs, returns
-        return normalizer
     limits = {"clip_obs": _CLIP_OBS, "clip_reward": _CLIP_REWARD, "gamma": gamma}
-    return cls(rows, norm_obs=obs, norm_reward=returns, **limits)  # type: ignore[arg-type]
+    normalizer = cls(rows, norm_obs=obs, norm_reward=returns, **limits)  # type: ignore[arg-type]
+    if loaded is not None and (loaded / checkpoints.NORMALIZER).is_file():
+        known = VecNormalize.load(str(loaded / checkpoints.NORMALIZER), rows)
+        normalizer.ret_rms = known.ret_rms
+        if obs and hasattr(known, "obs_rms"):
+            normalizer.obs_rms = known.obs_rms
+    return normalizer
 
 
 def _extensions(rows: VecEnv, **arguments: Any) -> PPOExtensions:

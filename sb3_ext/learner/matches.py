@@ -1,6 +1,7 @@
 """Whatever a user's function builds, as something that a worker can step."""
 
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,17 +26,21 @@ class MatchBuilder:
         metrics_logger: Measures it, or None.
         max_agents: Rows of it; None: the agents of its first episode.
         seed: Of Python's and NumPy's global generators, which RLGym draws from.
+        render_delay: Seconds to wait after it has drawn itself; None: it doesn't.
     """
 
     build_env: Callable[[], Any]
     metrics_logger: Any = None
     max_agents: int | None = None
     seed: int = 0
+    render_delay: float | None = None
 
     def __call__(self) -> Any:
         random.seed(self.seed)
         np.random.seed(self.seed % 2**32)  # noqa: NPY002 (what RLGym's own parts draw from)
         env, logger = self.build_env(), self.metrics_logger
+        if self.render_delay is not None:
+            _let_draw_itself(env, self.render_delay)
         if isinstance(env, gym.vector.VectorEnv):
             if logger is not None:
                 raise ValueError("a metrics_logger needs single matches, not a vector environment")
@@ -45,6 +50,24 @@ class MatchBuilder:
         match = match_of(env)
         measured = match if logger is None else MeasuredMatch(match, logger)
         return RowsVectorEnv([lambda: measured], self.max_agents)
+
+
+def _let_draw_itself(env: Any, delay: float) -> None:
+    """After each step, whatever kind it is; here, where a match that is over is still to be seen.
+
+    Args:
+        env: What was built.
+        delay: Seconds to wait then.
+    """
+    step = env.step
+
+    def step_and_draw(actions: Any) -> Any:
+        told = step(actions)
+        env.render()
+        time.sleep(delay)
+        return told
+
+    env.step = step_and_draw
 
 
 def match_of(env: Any) -> Any:

@@ -5,6 +5,9 @@ from typing import Any
 import gymnasium as gym
 from numpy.typing import NDArray
 
+from envs.old_style import OldStyleMatch
+from envs.rows import RLGymMatch
+
 __all__ = ["METRICS", "MeasuredEnv", "MeasuredMatch", "MetricsLogger"]
 
 METRICS = "metrics"
@@ -49,7 +52,7 @@ class MeasuredMatch:
     """A match whose first agent's infos carry the metrics.
 
     Args:
-        match: In PettingZoo's parallel form, with the game state as ``state``.
+        match: In PettingZoo's parallel form.
         logger: What measures.
     """
 
@@ -65,11 +68,15 @@ class MeasuredMatch:
         """A step, measured."""
         acting = list(actions)
         *told, infos = self._match.step(actions)
-        match = self._match
-        # RLGym's state is the environment's, inside the match.
-        state = match.state if hasattr(match, "state") else getattr(match.env, "state", None)
-        first = {**(infos.get(acting[0]) or {}), METRICS: self._logger._collect_metrics(state)}
-        return *told, {**infos, acting[0]: first}
+        info = infos.get(acting[0]) or {}
+        metrics = self._logger._collect_metrics(_state_of(self._match, info))
+        return *told, {**infos, acting[0]: {**info, METRICS: metrics}}
+
+
+def _state_of(match: Any, info: Any) -> Any:
+    if isinstance(match, RLGymMatch):
+        return match.env.state
+    return match.state if isinstance(match, OldStyleMatch) else info.get("state")
 
 
 class MeasuredEnv(gym.Wrapper):

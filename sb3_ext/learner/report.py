@@ -9,7 +9,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_ext.learner.metrics import METRICS
 
-__all__ = ["IterationReport", "MetricsReport", "Renders"]
+__all__ = ["IterationReport", "MetricsReport"]
 
 _SMOOTH = 0.9  # of the mean episode reward, from iteration to iteration
 
@@ -161,23 +161,6 @@ class MetricsReport(BaseCallback):
         run = None if self._wandb is None else self._wandb.run
         self._logger._report_metrics(self._gathered, run, self.num_timesteps)
         self._gathered = []
-
-
-class Renders(BaseCallback):
-    """Lets the first match draw itself after each step.
-
-    Args:
-        delay: Seconds to wait then.
-    """
-
-    def __init__(self, delay: float) -> None:
-        super().__init__()
-        self._delay = delay
-
-    def _on_step(self) -> bool:
-        self.training_env.env_method("render", indices=[0])
-        time.sleep(self._delay)
-        return True
 
 
 def _number(value: float) -> str:

@@ -131,6 +131,10 @@ class GymnasiumVecEnv(VecEnv):
     def active_rows(self) -> np.ndarray:
         """Rows on whose newest observation somebody must act, bool ``[n_envs]``."""
         self._is_asked = True
+        return self.present_rows()
+
+    def present_rows(self) -> np.ndarray:
+        """The same for those who only look: they needn't leave the others out."""
         if not self.may_be_inactive:
             return np.ones(self.num_envs, dtype=bool)
         base: Any = self._base

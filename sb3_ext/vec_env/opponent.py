@@ -141,6 +141,11 @@ class AgainstOpponent(VecEnvWrapper):
         inner: Any = self.venv
         return inner.active_rows()[self.rows]
 
+    def present_rows(self) -> NDArray[np.bool_]:
+        """The same for those who only look."""
+        inner: Any = self.venv
+        return inner.present_rows()[self.rows]
+
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Seeds the matches, and the opponent."""
         seeds = self.venv.seed(seed)

@@ -2,7 +2,8 @@
 
 A VecEnv with such rows has ``may_be_inactive`` and ``active_rows()``, which tells for each row
 whether somebody acts on its newest observation. What is in the others counts for nothing: not for a
-loss, not for statistics, not as a step.
+loss, not for statistics, not as a step. ``present_rows()`` tells the same to wrappers, whose asking
+says nothing of the algorithm above them.
 """
 
 from collections.abc import Callable
@@ -43,8 +44,13 @@ def refuse_unless(asked: bool) -> None:
         )
 
 
-def active_rows(env: VecEnv) -> Mask | None:
+def active_rows(env: VecEnv, *, asks: bool = True) -> Mask | None:
     """A function that tells which rows are active now, ``[n_envs]``; None: all of them, always.
+
+    Args:
+        env: The env, or the outermost wrapper around it.
+        asks: Whether the caller is the algorithm, which leaves the others out; False: a wrapper,
+            which only keeps them out of its own numbers.
 
     Raises:
         ValueError: A wrapper counts rows in which nobody is.
@@ -68,7 +74,7 @@ def active_rows(env: VecEnv) -> Mask | None:
                 "VecNormalize learns from rows in which nobody is: use "
                 "sb3_ext.vec_env.RowVecNormalize"
             )
-    return base.active_rows
+    return base.active_rows if asks else getattr(base, "present_rows", base.active_rows)
 
 
 class RowVecNormalize(VecNormalize):
@@ -101,7 +107,7 @@ class RowVecNormalize(VecNormalize):
         return obs, rewards, dones, infos
 
     def _who(self) -> NDArray[np.bool_]:
-        mask = active_rows(self.venv)
+        mask = active_rows(self.venv, asks=False)
         return np.ones(self.num_envs, bool) if mask is None else mask()
 
 

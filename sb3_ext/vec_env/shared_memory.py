@@ -164,6 +164,10 @@ class SharedMemoryVecEnv(VecEnv):
         Of rows that are under way it says what they acted on.
         """
         self._is_asked = True
+        return self.present_rows()
+
+    def present_rows(self) -> NDArray[np.bool_]:
+        """The same for those who only look: they needn't leave the others out."""
         active = self._block.active.copy()
         for rows in self._sent.values():
             active[rows] = self._acted[rows]
@@ -222,17 +226,19 @@ class SharedMemoryVecEnv(VecEnv):
         chosen = np.asarray(rows, np.intp)
         if self.may_be_inactive:
             refuse_unless(self._is_asked)
-        self._block.actions[chosen] = actions
-        wanted = self._block.wanted
-        wanted[:] = False
+        wanted = np.zeros(self.num_envs, bool)
         wanted[chosen] = True
-        for worker in sorted({self._seats[row].worker for row in chosen.tolist()}):
-            own = self._rows[worker]
-            woken = own[wanted[own]]
+        workers = sorted({self._seats[row].worker for row in chosen.tolist()})
+        for worker in workers:
             if worker in self._sent:
                 raise ValueError(f"rows {self._sent[worker].tolist()} are under way: recv() first")
-            if len(woken) < len(own):
-                self._check_whole(own, wanted)
+            if not wanted[self._rows[worker]].all():
+                self._check_whole(self._rows[worker], wanted)
+        self._block.actions[chosen] = actions
+        for worker in workers:
+            own = self._rows[worker]
+            woken = own[wanted[own]]
+            self._block.wanted[own] = wanted[own]  # others may not have read theirs yet
             self._acted[woken] = self._block.active[woken]
             self._crew.tell(worker, line.STEP if len(woken) == len(own) else line.STEP_WANTED)
             self._sent[worker] = woken

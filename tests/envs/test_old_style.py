@@ -93,6 +93,15 @@ def test_a_single_agent_gives_and_gets_no_lists():
     assert match.state == 1
 
 
+def test_rlgym_wants_rows_even_of_a_single_car():
+    walk = Walk(1, alone=True)
+    walk._match = None  # by which RLGym 1 is known
+    match = OldStyleMatch(walk)
+    match.reset()
+    match.step({0: np.int64(2)})
+    assert walk.given[0].tolist() == [[2]]
+
+
 def test_old_spaces_and_tuples():
     assert old_space(MultiDiscrete(), 1.0) == spaces.MultiDiscrete([3, 2])
     assert old_space(("continuous", 4), 1.0) == spaces.Box(-1, 1, (4,), np.float32)

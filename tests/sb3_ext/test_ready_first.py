@@ -1,6 +1,7 @@
 """Rollouts in which every row goes at its own pace, against lockstep and against single envs."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -15,6 +16,7 @@ from stable_baselines3.common.vec_env import (
     VecTransposeImage,
 )
 
+from callbacks import LiveViewCallback
 from sb3_ext import PPO
 from sb3_ext.vec_env import EpisodeLog, SharedMemoryVecEnv
 from sb3_ext.vec_env.rows import RowVecNormalize
@@ -183,6 +185,45 @@ def test_a_training_that_is_stopped_leaves_nobody_on_his_way() -> None:
     before = env.get_attr("n_steps")  # refused while rows are under way
     model.learn(60, reset_num_timesteps=False)
     assert env.get_attr("n_steps") != before
+    env.close()
+
+
+def test_a_live_view_shows_row_0_and_asks_nobody(tmp_path: Path) -> None:
+    """A frame can't be had while other rows are under way."""
+
+    def build() -> gym.Env:
+        env = SlowDice()
+        env.render_mode = "rgb_array"
+        return env
+
+    env = SharedMemoryVecEnv([build] * 3, n_workers=3)
+    model = PPO("MlpPolicy", env, **SMALL, **READY)
+    view = LiveViewCallback(tmp_path / "live.gif", every=1, window=False)
+    shown = []
+    draw = view._picture_of
+    view._picture_of = lambda obs: shown.append(draw(obs)) or shown[-1]  # type: ignore[func-returns-value,method-assign]
+    model.learn(60, view)
+    buffer = model.rollout_buffer
+    path = np.concatenate(buffer.observations)[buffer.rows == 0]
+    np.testing.assert_array_equal(shown, path)
+    env.close()
+
+
+class Raises(BaseCallback):
+    def _on_step(self) -> bool:
+        if self.n_calls == 7:
+            raise KeyboardInterrupt
+        return True
+
+
+def test_a_training_that_breaks_off_leaves_nobody_on_his_way() -> None:
+    env = SharedMemoryVecEnv([lambda: SlowDice(0.02), SlowDice, SlowDice], n_workers=3)
+    model = PPO("MlpPolicy", env, **SMALL, **READY)
+    with pytest.raises(KeyboardInterrupt) as raised:  # whose traceback keeps what there was
+        model.learn(600, Raises())
+    assert len(env.get_attr("n_steps")) == 3  # refused while rows are under way
+    np.testing.assert_array_equal(model._last_obs, env._block.observations)
+    assert raised.value.__context__ is None
     env.close()
 
 

@@ -15,6 +15,7 @@ from envs.rows import RowsVectorEnv
 from sb3_ext import PPO
 from sb3_ext.vec_env import EpisodeLog, GymnasiumVecEnv, SharedMemoryVecEnv
 from sb3_ext.vec_env.rows import RowVecNormalize, UnknownMaskError, active_rows
+from sb3_ext.vec_env.snapshots import restore, snapshot
 from tests.envs.matches import Scripted
 
 SMALL = {"n_steps": 32, "batch_size": 16, "n_epochs": 3, "seed": 4, "backend": "numpy"}
@@ -204,7 +205,12 @@ def test_algorithms_that_know_no_mask(algorithm: str) -> None:
     kwargs = {"learning_starts": 10} if algorithm == "DQN" else {"n_steps": 16}
     if algorithm == "PPO":
         kwargs["batch_size"] = 16
-    for env in (chairs(2, players=3), SharedMemoryVecEnv([lambda: MusicalChairs(players=3)])):
+    for env in (
+        chairs(2, players=3),
+        RowVecNormalize(chairs(2, players=3)),  # asks for itself alone
+        SharedMemoryVecEnv([lambda: MusicalChairs(players=3)]),
+        RowVecNormalize(SharedMemoryVecEnv([lambda: MusicalChairs(players=3)])),
+    ):
         with pytest.raises(UnknownMaskError, match="nobody asks active_rows"):
             cls("MlpPolicy", env, **kwargs, device="cpu").learn(64)
         env.close()
@@ -262,6 +268,29 @@ def test_matches_in_workers_are_those_in_one_process() -> None:
     assert n_ended > 30
     for env in everybody:
         env.close()
+
+
+def test_matches_go_on_elsewhere_with_those_who_are_there() -> None:
+    def make(n_workers: int) -> SharedMemoryVecEnv:
+        builders = [lambda: MusicalChairs(players=(2, 4))] * 3
+        env = SharedMemoryVecEnv(builders, n_workers=n_workers)
+        env.seed(3)
+        return env
+
+    env, other = make(2), make(3)
+    env.reset()
+    rng, n_empty = np.random.default_rng(0), 0
+    for _ in range(30):
+        mask = active_rows(env)()
+        n_empty += int((~mask).sum())
+        taken = snapshot(env)
+        assert taken is not None
+        restore(other, taken)
+        np.testing.assert_array_equal(active_rows(other)(), mask)
+        env.step(rng.integers(0, 5, 12))
+    assert n_empty > 30
+    env.close()
+    other.close()
 
 
 def test_ready_first_with_matches() -> None:

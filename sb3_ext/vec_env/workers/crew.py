@@ -141,10 +141,12 @@ class Crew:
     def _answers(self) -> list[tuple[int, bool, Any]]:
         if self._failure is not None:
             raise self._failure
+        at_work = [worker.since for worker in self._workers if worker.since is not None]
+        if not at_work:
+            raise RuntimeError("no worker has anything to do: step_async(actions) comes first")
         patience = None
         if self.time_limit is not None:
-            first = min(worker.since for worker in self._workers if worker.since is not None)
-            patience = max(0.0, 1e3 * (first + self.time_limit - time.monotonic()))
+            patience = max(0.0, 1e3 * (min(at_work) + self.time_limit - time.monotonic()))
         ready = self._poll.poll(patience)
         if not ready:
             self._fail_by_hanging()

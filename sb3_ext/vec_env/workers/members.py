@@ -199,6 +199,10 @@ class VectorRows(Member):
             news.append((first + i, {**info, **end}, told[i]))
         news.extend((first + i, row, None) for i, row in enumerate(told) if row and i not in ends)
 
+    def restore(self, taken: Any) -> None:
+        super().restore(taken)
+        self._tell_who_is_there()
+
     def _tell_who_is_there(self) -> None:
         if self.may_be_inactive:
             self.block.active[self.rows] = self.env.unwrapped.active_rows()

@@ -13,13 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from envs.musical_chairs import MusicalChairs
 from sb3_ext import Learner
+from sb3_ext.learner import MetricsLogger
 from sb3_ext.learner.checkpoints import find_checkpoint, steps_in
+from sb3_ext.learner.metrics import MeasuredMatch
 from tests.sb3_ext.learner.toys import (
     FAR,
     LENGTH,
     N_COLORS,
     Continuous,
+    Draws,
     Fails,
     Measures,
     Single,
@@ -116,6 +120,7 @@ def test_what_the_keywords_come_to():
         assert (ours.std, ours.std_range, ours.mean) == ("state", (0.2, 0.7), "tanh")
         assert (ours.value_learning_rate, ours.advantage_normalization) == (1e-3, "off")
         assert ours.drop_incomplete
+        assert model.vf_coef == 1.0
         assert ours.min_inference_size == 3
         assert model.ent_coef == pytest.approx(0.03 / N_COLORS)  # the mean over the actions
         assert (learner.env.norm_obs, learner.env.norm_reward) == (False, True)
@@ -132,6 +137,7 @@ def test_what_the_keywords_come_to():
         ({"ppo_minibatch_size": 50}, "must divide ppo_batch_size=128"),
         ({"ppo_batch_size": 1024, "ppo_minibatch_size": None}, "is never filled"),
         ({"n_proc": 0}, "n_proc must be at least 1"),
+        ({"ppo_epochs": 0}, "ppo_epochs must be at least 1"),
     ],
 )
 def test_numbers_that_cannot_work_are_told(kwargs, told):
@@ -191,6 +197,39 @@ def test_latest_is_the_newest_run_that_has_a_checkpoint(tmp_path):
     (tmp_path / "run-100/40").mkdir()  # killed while it was written
     assert find_checkpoint("latest", tmp_path / "run") == tmp_path / "run-100/30"
     assert find_checkpoint("latest", tmp_path / "new") is None
+    later = time.time() + 10
+    os.utime(tmp_path / "run/7/model.zip", (later, later))  # add_unix_timestamp=False by now
+    assert find_checkpoint("latest", tmp_path / "run") == tmp_path / "run/7"
+
+
+def test_checkpoints_of_an_older_training_do_not_cost_a_new_one_its_own():
+    kwargs = {"add_unix_timestamp": False, "n_checkpoints_to_keep": 2}
+    older = made(Version2, timestep_limit=512, save_every_ts=256, **kwargs)
+    older.learn()
+    kwargs |= {"checkpoint_load_folder": None, "random_seed": 9}
+    newer = made(Version2, timestep_limit=128, ts_per_iteration=128, **kwargs)
+    newer.learn()
+    folder = newer.checkpoints_folder
+    assert steps_in(folder) == [128, 256, 512]
+    newest = made(Version2, timestep_limit=256, **kwargs)
+    newest.learn()
+    saved = made(Version2, checkpoint_load_folder=str(folder / "256"))
+    saved.cleanup()
+    for name, value in newest.model.actor_critic.parameters().items():
+        np.testing.assert_array_equal(saved.model.actor_critic.parameters()[name], value)
+
+
+def test_keywords_count_for_a_training_that_goes_on():
+    first = made(Version2, timestep_limit=256, standardize_obs=False)
+    first.learn()
+    # Statistics of observations begin where they are asked for.
+    second = made(Version2, timestep_limit=512, gae_gamma=0.9)
+    assert (second.env.norm_obs, second.env.gamma) == (True, 0.9)
+    assert second.env.ret_rms.count == first.env.ret_rms.count
+    second.learn()
+    assert second.env.obs_rms.mean[-1] == pytest.approx(FAR[0], abs=1.0)
+    with pytest.raises(ValueError, match=r"has policy_layer_sizes=\[32\] .* not \[16\] and \[32\]"):
+        made(Version2, policy_layer_sizes=(16,))
 
 
 def test_a_run_that_goes_on_from_its_limit_learns_nothing_more():
@@ -211,6 +250,48 @@ def test_metrics_are_collected_in_workers_without_torch_and_reported_here():
         turns, torch = (np.concatenate(column) for column in zip(*collected, strict=True))
         assert set(turns) == set(range(1, LENGTH + 1))
         assert not torch.any()
+
+
+def test_the_state_of_other_matches_is_what_their_infos_say():
+    class Says(MusicalChairs):
+        def state(self):
+            raise AssertionError("PettingZoo's is a method")
+
+        def step(self, actions):
+            *told, infos = super().step(actions)
+            return *told, {agent: {**info, "state": "playing"} for agent, info in infos.items()}
+
+    states = []
+    for build in (MusicalChairs, Says):
+        match = MeasuredMatch(build(), Hears(states))
+        match.reset(seed=0)
+        match.step(dict.fromkeys(match.agents, 0))
+    assert states == [None, "playing"]
+
+
+class Hears(MetricsLogger):
+    def __init__(self, states):
+        self.states = states
+
+    def _collect_metrics(self, game_state):
+        self.states.append(game_state)
+        return []
+
+
+@pytest.mark.parametrize("size", [80, 1])
+def test_the_first_match_draws_itself_after_each_step(size):
+    """All its steps, the last of an episode too, whoever is ready first."""
+    learner = made(Draws, timestep_limit=256, render=True, min_inference_size=size)
+    learner.learn()
+    turns = [int(line) for line in Path("pictures.txt").read_text().split()]
+    assert len(turns) == 32 if size == 80 else 0 < len(turns) <= 128
+    assert turns == [1 + k % LENGTH for k in range(len(turns))]
+
+
+def test_without_wandb_no_worker_is_begun(monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ImportError, match="wandb"):
+        made(None, log_to_wandb=True)
 
 
 def test_an_exception_in_a_match_is_seen_and_what_was_learned_is_kept():

@@ -290,6 +290,39 @@ def test_rows_that_are_sent_are_stepped() -> None:
     env.close()
 
 
+def test_rows_are_sent_before_others_have_set_out() -> None:
+    """Workers may be late to read what they were told."""
+    others = set(psutil.Process().children(recursive=True))
+    env = shm(*[Dice] * 4, n_workers=2)
+    env.reset()
+    processes = set(psutil.Process().children(recursive=True)) - others
+    workers = [process for process in processes if process.ppid() != os.getpid()]
+    assert len(workers) == 2
+    for worker in workers:
+        worker.suspend()
+    env.send([0], np.array([1]))
+    env.send([3], np.array([2]))
+    before = env._block.actions.copy()
+    with pytest.raises(ValueError, match="under way"):
+        env.send([2, 0], np.array([2, 0]))
+    np.testing.assert_array_equal(env._block.actions, before)  # nothing is sent by halves
+    for worker in workers:
+        worker.resume()
+    ready = env.recv(2)
+    assert sorted(ready.rows.tolist()) == [0, 3]
+    assert [info.get("n_steps") for info in ready.infos] == [1, 1]
+    assert env.get_attr("n_steps") == [1, 0, 0, 1]
+    env.close()
+
+
+def test_nobody_waits_for_what_nobody_was_told() -> None:
+    env = shm(Dice, Dice, n_workers=2, time_limit=None)
+    env.reset()
+    with pytest.raises(RuntimeError, match=r"step_async\(actions\) comes first"):
+        env.step_wait()
+    env.close()
+
+
 def test_what_is_ready_waits_for_nobody() -> None:
     env = shm(faulty(""), faulty("hangs"), n_workers=2, time_limit=None)
     env.reset()
