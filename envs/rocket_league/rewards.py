@@ -47,6 +47,10 @@ def weights_of(overrides: Mapping[str, float] | None = None) -> NDArray[np.float
     Raises:
         ValueError: There is no such term, or a weight isn't a finite number.
     """
+    if overrides is not None and not isinstance(overrides, Mapping):
+        raise ValueError(
+            f"reward_weights must be a mapping such as {{goal: 20}}, not {overrides!r}"
+        )
     weights = dict(WEIGHTS)
     for name, weight in (overrides or {}).items():
         if name not in weights:

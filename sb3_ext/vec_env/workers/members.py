@@ -187,7 +187,7 @@ class VectorRows(Member):
         block.rewards[rows], block.dones[rows] = rewards, ended
         self._store(rows, observations)
         self._tell_who_is_there()
-        if not infos:
+        if not infos and not ended.any():
             return
         told = rows_of(infos, self.n_rows)
         ends = ends_of(infos, np.flatnonzero(ended), self.n_rows)

@@ -274,6 +274,7 @@ def test_continuous_controls_and_tables_of_ones_own_drive_alike():
         ({"actions": "nice"}, "actions must be 'lookup', 'ground', 'continuous'"),
         ({"actions": [[1, 2]]}, "a table"),
         ({"reward": int}, "RLGym's RewardFunction"),
+        ({"reward_weights": 20}, "reward_weights must be a mapping"),
         ({"reward_weights": {"gaol": 1}}, "there's no reward term 'gaol'"),
         ({"reward_weights": {"goal": float("nan")}}, "must be a number"),
         ({"render_mode": "ascii"}, "render_mode must be one of"),

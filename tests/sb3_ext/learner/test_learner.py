@@ -350,10 +350,11 @@ def test_q_in_a_terminal_saves_and_ends_it(tmp_path):
     if pid == 0:
         os.environ["PYTHONPATH"] = str(root)
         os.execv(sys.executable, [sys.executable, "-c", code])
-    said, deadline = b"", time.monotonic() + 100
+    said, pressed, deadline = b"", False, time.monotonic() + 100
     try:
         while not re.search(rb"ended \d+\s", said) and time.monotonic() < deadline:
-            if b"END ITERATION REPORT" in said:
+            if not pressed and b"END ITERATION REPORT" in said:
+                pressed = True  # only once: when it has ended, the terminal would echo it
                 os.write(terminal, b"q")
             said += os.read(terminal, 4096)
     finally:

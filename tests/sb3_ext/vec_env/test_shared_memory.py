@@ -294,6 +294,7 @@ def test_rows_are_sent_before_others_have_set_out() -> None:
     """Workers may be late to read what they were told."""
     others = set(psutil.Process().children(recursive=True))
     env = shm(*[Dice] * 4, n_workers=2)
+    env.seed(0)  # no episode ends at once
     env.reset()
     processes = set(psutil.Process().children(recursive=True)) - others
     workers = [process for process in processes if process.ppid() != os.getpid()]
@@ -508,6 +509,20 @@ def test_vector_envs_reset_in_the_same_step() -> None:
         for info, other in zip(infos, expected, strict=True):
             assert_same(info, other)
         assert_same(env.reset_infos, single.reset_infos)
+    env.close()
+
+
+def test_a_vector_env_that_loses_the_last_observation() -> None:
+    class Lossy(SyncVectorEnv):
+        def step(self, actions: Any) -> Any:
+            *told, _ = super().step(actions)
+            return *told, {}
+
+    env = shm(lambda: Lossy([Dice], autoreset_mode=AutoresetMode.SAME_STEP))
+    env.reset()
+    with pytest.raises(ValueError, match="final_obs"):
+        for _ in range(50):
+            env.step([0])
     env.close()
 
 
