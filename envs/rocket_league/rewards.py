@@ -49,7 +49,7 @@ def weights_of(overrides: Mapping[str, float] | None = None) -> NDArray[np.float
     """
     if overrides is not None and not isinstance(overrides, Mapping):
         raise ValueError(
-            f"reward_weights must be a mapping such as {{goal: 20}}, not {overrides!r}"
+            f"reward_weights must be a mapping such as dict(goal=20), not {overrides!r}"
         )
     weights = dict(WEIGHTS)
     for name, weight in (overrides or {}).items():

@@ -108,6 +108,9 @@ def _newest(folder: Path, what: str) -> Path:
     if (folder / MODEL).is_file():
         return folder
     there = steps_in(folder)
+    runs = [path for path in folder.iterdir() if steps_in(path)] if folder.is_dir() else []
+    if runs and not there:
+        raise FileNotFoundError(f"{what}: {folder} holds runs, name one, such as {min(runs)}")
     if not there:
         raise FileNotFoundError(f"{what}: {folder} is no checkpoint, and holds none")
     return folder / str(there[-1])

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import math
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -228,6 +230,8 @@ class Learner:
             rows.close()
             raise
         self._report = IterationReport(verbose)
+        if loaded is not None:
+            self._tell(f"goes on from {loaded} (checkpoint_load_folder=None begins anew)")
         self._report.policy_reward = self._book.get("policy_average_reward")
         self._report.model_updates = int(self._book.get("cumulative_model_updates", 0))
         self.checkpoints = checkpoints.Checkpoints(
@@ -253,13 +257,17 @@ class Learner:
 
         Raises:
             Exception: What an environment has raised, with its worker's traceback.
+            SystemExit: SIGTERM or SIGHUP has come.
         """
         left = self.timestep_limit - self.model.num_timesteps
         silent: Any = None
+        if left <= 0:
+            self._tell(f"nothing left to do: {self.model.num_timesteps:,} steps are the limit")
         try:
             if left > 0:
                 callbacks = CallbackList(self._callbacks)
-                self.model.learn(left, callbacks, silent, reset_num_timesteps=False)
+                with _signals_as_exceptions():
+                    self.model.learn(left, callbacks, silent, reset_num_timesteps=False)
         except BaseException:
             for each in self._callbacks:
                 with contextlib.suppress(Exception):  # what has happened is to be seen
@@ -267,6 +275,12 @@ class Learner:
             raise
         finally:
             self.cleanup()
+            if there := checkpoints.steps_in(self.checkpoints_folder):
+                self._tell(f"newest checkpoint: {self.checkpoints_folder / str(there[-1])}")
+
+    def _tell(self, what: str) -> None:
+        if self._report.verbose:
+            print(what)
 
     def save(self) -> Path:
         """Saves a checkpoint of this step; returns its folder."""
@@ -323,6 +337,28 @@ def _check_at_least_one(**numbers: float) -> None:
     for name, number in numbers.items():
         if not number >= 1:
             raise ValueError(f"{name} must be at least 1, not {number!r}")
+
+
+@contextlib.contextmanager
+def _signals_as_exceptions() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the training as Ctrl-C does, unless somebody else has taken them."""
+
+    def leave(number: int, _: Any) -> None:
+        raise SystemExit(128 + number)
+
+    in_charge = threading.current_thread() is threading.main_thread()
+    taken = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if in_charge and signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in taken:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _standardized(

@@ -81,8 +81,10 @@ def at_play(
         torch.set_num_threads(threads)
     is_single = n_envs == 1 and spec.entry_point is not None
     form, _ = choose_form("dummy" if is_single else "auto", spec, settings)
-    env_kwargs |= (args.env_kwargs or {}) | live_kwargs(args, spec)
-    builder = EnvBuilder(spec, settings, form, env_kwargs, rival=rival(args, spec, None))
+    asked, against = (args.env_kwargs or {}) | live_kwargs(args, spec), rival(args, spec, None)
+    if against is not None:  # judged as in training
+        env_kwargs = settings.judged_kwargs(env_kwargs)
+    builder = EnvBuilder(spec, settings, form, env_kwargs | asked, rival=against)
     env = builder.evaluation(n_envs, seed, normalizer=normalizer, render_mode=render_mode)
     try:
         model = load_for_playing(algorithm, path, args.device, env, hints(args, settings, path))

@@ -114,6 +114,20 @@ class Settings:
     noise_std: float = 0.0
     eval_env_kwargs: dict[str, Any] = field(default_factory=dict)
 
+    def judged_kwargs(self, env_kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Arguments of the world where agents are judged.
+
+        Args:
+            env_kwargs: Those of the training, in which the command line may have replaced some of
+                the entry's: these stay.
+        """
+        differing = {
+            key: value
+            for key, value in self.eval_env_kwargs.items()
+            if env_kwargs.get(key) == self.env_kwargs.get(key)
+        }
+        return env_kwargs | differing
+
 
 def own_folder() -> Path:
     """The folder of our YAML files: beside the packages, in a checkout as in an installed wheel."""

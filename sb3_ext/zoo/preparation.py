@@ -125,7 +125,7 @@ def _builder(
     kwargs = settings.env_kwargs | (args.env_kwargs or {}) | live_kwargs(args, spec)
     workers = args.workers or None
     against, judged = rival(args, spec, AT_RANDOM), args.eval_env_kwargs
-    judged = judged or kwargs | settings.eval_env_kwargs
+    judged = judged or settings.judged_kwargs(kwargs)
     builder = EnvBuilder(spec, settings, form, kwargs, workers, against, judged)
     if args.vec_env == "auto" and (form == "dummy" or goes_into_workers(spec, settings)):
         told = ""

@@ -99,7 +99,7 @@ class Objective:
         form, _ = choose_form(self.args.vec_env, self._spec, settings, self.plan.algo)
         kwargs, workers = settings.env_kwargs, self.args.workers or None
         against = rival(self.args, self._spec, AT_RANDOM)
-        judged = self.plan.eval_env_kwargs or kwargs | settings.eval_env_kwargs
+        judged = self.plan.eval_env_kwargs or settings.judged_kwargs(kwargs)
         return EnvBuilder(self._spec, settings, form, kwargs, workers, against, judged)
 
     def _training_env(self, settings: Settings, seed: int) -> VecEnv:

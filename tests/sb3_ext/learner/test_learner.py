@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stable_baselines3.common.callbacks import BaseCallback
 
 from envs.musical_chairs import MusicalChairs
 from sb3_ext import Learner
@@ -232,11 +234,41 @@ def test_keywords_count_for_a_training_that_goes_on():
         made(Version2, policy_layer_sizes=(16,))
 
 
-def test_a_run_that_goes_on_from_its_limit_learns_nothing_more():
+def test_a_run_that_goes_on_from_its_limit_learns_nothing_more_and_says_so(capsys):
     made(Version2, timestep_limit=256).learn()
-    again = made(Version2, timestep_limit=256)
+    assert not capsys.readouterr().out
+    again = made(Version2, timestep_limit=256, verbose=1)
     again.learn()
     assert again.cumulative_timesteps == 256
+    goes_on, nothing_left = capsys.readouterr().out.splitlines()
+    assert goes_on.startswith("goes on from data/checkpoints/rlgym-ppo-run-")
+    assert nothing_left == "nothing left to do: 256 steps are the limit"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_save_what_there_is(number, capsys):
+    class Ends(BaseCallback):
+        def _on_step(self):
+            if self.num_timesteps > 300:
+                signal.raise_signal(number)
+            return True
+
+    learner = made(Version2, callback=Ends(), verbose=1)
+    with pytest.raises(SystemExit) as ended:
+        learner.learn()
+    assert ended.value.code == 128 + number
+    (saved,) = steps_in(learner.checkpoints_folder)  # perhaps without the step it came in
+    assert 290 < saved <= learner.cumulative_timesteps < 320
+    newest = f"newest checkpoint: {learner.checkpoints_folder / str(saved)}"
+    assert capsys.readouterr().out.splitlines()[-1] == newest
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_a_folder_of_runs_is_no_folder_of_checkpoints(tmp_path):
+    (tmp_path / "all/run-1/256").mkdir(parents=True)
+    (tmp_path / "all/run-1/256/model.zip").touch()
+    with pytest.raises(FileNotFoundError, match=r"holds runs, name one, such as .*run-1"):
+        find_checkpoint(str(tmp_path / "all"), tmp_path)
 
 
 def test_metrics_are_collected_in_workers_without_torch_and_reported_here():

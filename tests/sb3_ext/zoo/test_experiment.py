@@ -273,7 +273,7 @@ def test_a_run_may_be_judged_in_a_world_of_other_arguments(
     entry |= {"env_kwargs": {"players": 2}, "eval_env_kwargs": {"max_episode_steps": 4}}
     (tmp_path / "own.yml").write_text(yaml.safe_dump({"MusicalChairs-v0": entry}))
     chairs = ("--algo", "ppo_numpy", "--env", "MusicalChairs-v0", "--seed", "1", *TINY)
-    assert zoo(*chairs, "-conf", "own.yml", *flag).code == 0
+    assert zoo(*chairs, "-conf", "own.yml", "--vec-env", "vector", *flag).code == 0
     training, *judged = built
     assert training == {"players": 2}
     expected = {"max_episode_steps": 2} if flag else {"players": 2, "max_episode_steps": 4}
