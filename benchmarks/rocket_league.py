@@ -42,6 +42,17 @@ import envs  # noqa: F401  (registers the worlds)
 
 ROWS, ITERATION, BATCH, EPOCHS = 64, 4096, 1024, 4
 WARM_UP, MEASURED = 3, 12  # iterations
+LEARNER: dict[str, Any] = {  # our Learner and rlgym-ppo's take the same keywords
+    "ts_per_iteration": ITERATION,
+    "exp_buffer_size": ITERATION,
+    "ppo_batch_size": BATCH,
+    "ppo_epochs": EPOCHS,
+    "policy_layer_sizes": (256, 256),
+    "critic_layer_sizes": (256, 256),
+    "checkpoints_save_folder": "/tmp/rocket-league-benchmark",
+    "checkpoint_load_folder": None,
+    "save_every_ts": 10**12,
+}
 
 
 def rlgym_match() -> Any:
@@ -98,19 +109,11 @@ def train(side: str) -> None:
         Learner(
             rlgym_match,
             n_proc=ROWS // 2,
-            ts_per_iteration=ITERATION,
-            exp_buffer_size=ITERATION,
-            ppo_batch_size=BATCH,
-            ppo_epochs=EPOCHS,
-            policy_layer_sizes=(256, 256),
-            critic_layer_sizes=(256, 256),
             timestep_limit=total,
-            checkpoints_save_folder="/tmp/rocket-league-benchmark",
-            checkpoint_load_folder=None,
-            save_every_ts=10**12,
             callback=clock,
             verbose=0,
             backend="numpy",
+            **LEARNER,
         ).learn()
     else:
         train_on_the_worlds_rows(side, total, clock)
@@ -145,17 +148,9 @@ def train_rlgym_ppo(n_processes: int) -> None:
         rlgym_ppo_match,
         n_proc=n_processes,
         min_inference_size=max(1, round(0.9 * n_processes)),
-        ts_per_iteration=ITERATION,
-        exp_buffer_size=ITERATION,
-        ppo_batch_size=BATCH,
-        ppo_epochs=EPOCHS,
-        policy_layer_sizes=(256, 256),
-        critic_layer_sizes=(256, 256),
         timestep_limit=ITERATION * (WARM_UP + MEASURED),
-        checkpoints_save_folder="/tmp/rocket-league-benchmark",
-        checkpoint_load_folder=None,
-        save_every_ts=10**12,
         device="cpu",
+        **LEARNER,
     ).learn()
     measured = reports[WARM_UP:]
     steps = sum(report["Timesteps Collected"] for report in measured)
