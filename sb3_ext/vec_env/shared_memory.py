@@ -9,7 +9,6 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-import cloudpickle
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +20,10 @@ from stable_baselines3.common.vec_env.base_vec_env import (
     VecEnvStepReturn,
 )
 
+from sb3_ext.vec_env.episodes import name_of
 from sb3_ext.vec_env.gymnasium import check_spaces
 from sb3_ext.vec_env.rows import refuse_unless
-from sb3_ext.vec_env.workers import line
+from sb3_ext.vec_env.workers import line, pickling
 from sb3_ext.vec_env.workers.block import Block
 from sb3_ext.vec_env.workers.crew import Crew, WorkerError
 from sb3_ext.vec_env.workers.members import News
@@ -101,7 +101,7 @@ class SharedMemoryVecEnv(VecEnv):
         n_workers = min(n_workers or n_cores(), len(env_fns))
         parts = np.array_split(np.arange(len(env_fns)), n_workers)
         known = _registered()
-        builders = [cloudpickle.dumps((known, [env_fns[i] for i in part])) for part in parts]
+        builders = [pickling.dumps((known, [env_fns[i] for i in part])) for part in parts]
         self._crew = Crew([_title(k, part) for k, part in enumerate(parts)], time_limit)
         self._end = weakref.finalize(self, self._crew.close)
         try:
@@ -145,7 +145,7 @@ class SharedMemoryVecEnv(VecEnv):
         self._sent.clear()
         self._crew.settle()
         given = [
-            cloudpickle.dumps([values[rows[0] : rows[-1] + 1] for values in (self._seeds, options)])
+            pickling.dumps([values[rows[0] : rows[-1] + 1] for values in (self._seeds, options)])
             for options in [self._options]
             for rows in self._rows
         ]
@@ -348,8 +348,7 @@ class SharedMemoryVecEnv(VecEnv):
         if wrapper_class is Monitor:
             return [True for _ in self._get_indices(indices)]
         # By its name: a worker needn't import what none of its envs has.
-        name = (wrapper_class.__module__, wrapper_class.__qualname__)
-        return self._ask("is_wrapped", indices, *name)
+        return self._ask("is_wrapped", indices, name_of(wrapper_class))
 
     def get_images(self) -> Sequence[np.ndarray | None]:
         """The envs' frames, ``[height, width, 3]`` each; None without ``rgb_array``."""
@@ -399,7 +398,7 @@ class SharedMemoryVecEnv(VecEnv):
             asked.setdefault(seat.worker, {})[seat] = None
         for worker, theirs in asked.items():
             order = (name, [seat.member for seat in theirs], arguments)
-            self._crew.tell(worker, line.CALL, cloudpickle.dumps(order))
+            self._crew.tell(worker, line.CALL, pickling.dumps(order))
         heard = zip(asked.values(), self._crew.hear(asked), strict=True)
         answers = {
             seat: answer
@@ -439,7 +438,7 @@ def _registered() -> list[bytes]:
     for spec in gym.registry.values():
         if not str(spec.entry_point or spec.vector_entry_point).startswith("gymnasium."):
             with contextlib.suppress(Exception):  # then a worker can't make it
-                specs.append(cloudpickle.dumps(spec))
+                specs.append(pickling.dumps(spec))
     return specs
 
 

@@ -16,7 +16,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from envs.rows import RowsVectorEnv, is_match
-from sb3_ext.vec_env.episodes import Snapshot, TellsEpisodes
+from sb3_ext.vec_env.episodes import Snapshot, TellsEpisodes, name_of
 from sb3_ext.vec_env.infos import ends_of, rows_of
 from sb3_ext.vec_env.workers.block import Block
 
@@ -77,11 +77,11 @@ class Member:
         """Calls a method; one answer per row."""
         raise NotImplementedError
 
-    def is_wrapped(self, module: str, name: str) -> bool:
+    def is_wrapped(self, name: str) -> bool:
         """Whether a wrapper of this class, or of one derived from it, is around the env."""
         env = self.env
         while isinstance(env, gym.Wrapper):
-            if any((c.__module__, c.__qualname__) == (module, name) for c in type(env).__mro__):
+            if any(name_of(cls) == name for cls in type(env).__mro__):
                 return True
             env = env.env
         return False

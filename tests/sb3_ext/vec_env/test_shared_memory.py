@@ -343,8 +343,9 @@ def test_what_is_ready_waits_for_nobody() -> None:
             ask()
     with pytest.raises(ValueError, match="under way"):
         env.send([1], np.array([0]))
-    os.kill(env._crew._process.pid, signal.SIGKILL)  # and not even this matters
-    kill_workers()
+    keeper = psutil.Process(env._crew._process.pid)
+    for process in (keeper, *keeper.children()):  # and not even this matters
+        process.kill()
     env.close()
     env = shm(Dice)
     with pytest.raises(ValueError, match="no row is under way"):
@@ -358,12 +359,6 @@ def test_what_is_ready_waits_for_nobody() -> None:
 def told(error: BaseException) -> str:
     """All that Python would print of it."""
     return "".join(traceback.format_exception(error))
-
-
-def kill_workers() -> None:
-    for process in psutil.process_iter(["cmdline"]):
-        if "sb3_ext.vec_env.workers.nursery" in " ".join(process.info["cmdline"] or []):
-            process.kill()
 
 
 @pytest.mark.parametrize(
@@ -569,6 +564,37 @@ ACTIONS = {1: "hang"}
 env = SharedMemoryVecEnv([lambda: Mine(gym.make("CartPole-v1"))] * 3, n_workers=2)
 env.reset()
 """
+
+
+TIME_LIMITS = """
+from gymnasium.wrappers import TimeLimit
+import gymnasium as gym, rl_zoo3, sys
+from sb3_ext.vec_env import SharedMemoryVecEnv
+
+RlZoos = gym.wrappers.TimeLimit
+assert RlZoos is not TimeLimit
+
+class Derived(RlZoos):
+    def loaded(self):
+        return sorted({"torch", "rl_zoo3"} & set(sys.modules))
+
+for cls in (TimeLimit, RlZoos, Derived):
+    env = SharedMemoryVecEnv([lambda: Derived(cls(gym.make("CartPole-v1").unwrapped, 9), 3)])
+    for asked in (TimeLimit, RlZoos, Derived):
+        assert env.env_is_wrapped(asked) == [True], asked
+    env.reset()
+    env.step([0]), env.step([0])
+    _, _, dones, infos = env.step([0])
+    assert dones[0] and infos[0]["TimeLimit.truncated"], infos
+    assert env.env_method("loaded") == [[]]
+    env.close()
+"""
+
+
+@pytest.mark.slow
+def test_rl_zoo_s_time_limit_is_gymnasium_s_in_a_worker() -> None:
+    """RL Zoo replaces it when it is imported, and then the one behind it can't be pickled."""
+    subprocess.run([sys.executable, "-c", TIME_LIMITS], check=True, timeout=120)
 
 
 def script(rest: str) -> "subprocess.Popen[str]":
