@@ -118,7 +118,7 @@ def training_settings(
     Raises:
         ZooError: If the files are damaged or missing.
     """
-    named = model.parent / env_id
+    named = model.parent / runs.env_name(env_id)
     found = named if named.is_dir() else runs.parameters_of(model)
     if found is None and not in_a_run:  # a lone file
         return resolve(Entry({"n_timesteps": 1}, env_id, str(model)), algorithm, algo), {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from sb3_ext.zoo.checkpoints import MEMBER
 from sb3_ext.zoo.errors import RunError, ZooError, reason
 from sb3_ext.zoo.evaluate import Score
 from sb3_ext.zoo.fingerprint import is_finite, machine, parameters_hash, versions
+from sb3_ext.zoo.flags import where
 from sb3_ext.zoo.hyperparams import Entry
 from sb3_ext.zoo.interruption import Interruption
 from sb3_ext.zoo.observers import Observers, observe
@@ -324,6 +326,5 @@ def report(run: runs.Run, summary: dict[str, Any], args: argparse.Namespace) -> 
     if summary["stopped_early"]:
         print("a callback stopped it before its last step")
     if (summary["interrupted"] or summary["stopped_early"]) and run.checkpoints():
-        print(f"go on:        python zoo.py --resume {run.folder}")
-    log_folder = "" if args.log_folder == "logs" else f" --log-folder {args.log_folder}"
-    print(f"watch it:     python zoo.py enjoy --algo {args.algo} --env {run.env_id}{log_folder}")
+        print(f"go on:        python zoo.py --resume {shlex.quote(str(run.folder))}")
+    print(f"watch it:     python zoo.py enjoy --algo {args.algo} {where(args)}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -104,6 +105,16 @@ def limit_blas_threads(requested: int) -> None:
             os.environ.setdefault(name, str(requested))
     # Cycles, as a power of 2, that its threads spin after a product: envs want the cores, too.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "18")
+
+
+def where(args: argparse.Namespace) -> str:
+    """The flags with which another command finds the same world and the same runs."""
+    words = ["--env", args.env]
+    if args.log_folder != "logs":
+        words += ["--log-folder", args.log_folder]
+    if args.gym_packages:
+        words += ["--gym-packages", *args.gym_packages]
+    return shlex.join(words)
 
 
 def add_common(

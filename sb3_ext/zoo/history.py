@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from sb3_ext.zoo.errors import ZooError, reason
+from sb3_ext.zoo.runs import env_name
 from sb3_ext.zoo.yaml_files import ForeignLoader, read_mapping
 
 # What makes a folder a run.
@@ -81,7 +82,7 @@ class History:
             return f"was interrupted after {self.summary.get('steps', 0):,} steps"
         if math.isnan(self.summary.get("final_mean_return", 0.0)):
             return "has diverged: its final return is not a number"
-        if not self.summary and not (self.folder / f"{self.env_id}.zip").is_file():
+        if not self.summary and not (self.folder / f"{env_name(self.env_id)}.zip").is_file():
             return "has no final model: it was killed, or is still training"
         return ""
 

@@ -30,7 +30,7 @@ from sb3_ext.zoo.make_env import as_list, named_object
 from sb3_ext.zoo.outcome import Watch
 from sb3_ext.zoo.preparation import Experiment, is_judged_deterministically
 from sb3_ext.zoo.resume import PutBack
-from sb3_ext.zoo.runs import Run, Traces
+from sb3_ext.zoo.runs import Run, Traces, env_name
 from sb3_ext.zoo.training_state import TrainingState
 
 # Evaluations are seeded far from the training rows (seed, seed + 1, ...), so that an agent is
@@ -134,7 +134,7 @@ def _open_logs(
     if not folder:
         experiment.model.set_logger(Logger(str(run.folder), formats))
         return
-    place = Path(folder) / experiment.spec.id / (args.tb_log_name or run.name)
+    place = Path(folder) / env_name(run.env_id) / (args.tb_log_name or run.name)
     traces.own(place)
     try:
         place.mkdir(parents=True, exist_ok=True)

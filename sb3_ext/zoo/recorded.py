@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_ext.zoo.errors import ZooError, nearest
+from sb3_ext.zoo.runs import env_name
 from sb3_ext.zoo.yaml_files import read_mapping
 
 # What may be given anew when a run goes on; everything else belongs to the run.
@@ -46,7 +47,7 @@ class Recorded:
 
     Attributes:
         folder: The run's.
-        env_id: The world, as its files are named after it.
+        env_id: The world.
         args: The command line's values, by their names in ``args.yml``.
         config: The hyperparameters.
         model: A file in the folder, where one was named.
@@ -61,7 +62,7 @@ class Recorded:
     @property
     def config_file(self) -> Path:
         """Where the hyperparameters stand."""
-        return self.folder / self.env_id / "config.yml"
+        return self.folder / env_name(self.env_id) / "config.yml"
 
 
 def read_run(name: str, log_folder: str, flag: str) -> Recorded:
@@ -85,7 +86,10 @@ def read_run(name: str, log_folder: str, flag: str) -> Recorded:
     except ZooError as error:
         raise ZooError(f"{flag}: {error}; is it RL Zoo's own? -i starts from its model") from error
     config = read_mapping(parameters / "config.yml")
-    return Recorded(folder, parameters.name, args, config, model)
+    env_id = str(args.get("env")).rpartition(":")[2]
+    if env_name(env_id) != parameters.name:  # somebody has renamed the folder
+        env_id = parameters.name
+    return Recorded(folder, env_id, args, config, model)
 
 
 def _find(name: str, log_folder: str, flag: str) -> tuple[Path, Path | None]:

@@ -13,6 +13,7 @@ from sb3_ext.zoo.errors import ZooError, reason
 from sb3_ext.zoo.experiment import carry_out
 from sb3_ext.zoo.hyperparams import Entry
 from sb3_ext.zoo.recorded import Recorded, merged
+from sb3_ext.zoo.runs import env_name
 
 # What a run may leave undone without another result.
 NOT_NEEDED = {
@@ -95,7 +96,7 @@ def _summary(recorded: Recorded) -> dict[str, Any]:
         )
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
-        model = recorded.folder / f"{recorded.env_id}.zip"
+        model = recorded.folder / f"{env_name(recorded.env_id)}.zip"
         # It may have been the evaluation afterwards that was interrupted.
         ended = "error" not in summary and (
             not summary["interrupted"] or (model.is_file() and read_state(model) is not None)

@@ -22,6 +22,11 @@ from sb3_ext.zoo.model_files import read_model_file
 from sb3_ext.zoo.yaml_files import ForeignLoader, read_mapping
 
 
+def env_name(env_id: str) -> str:
+    """What a world's files and folders are named after, as in RL Zoo: ``ALE-Pong-v5``."""
+    return env_id.replace("/", "-")
+
+
 @dataclass(frozen=True)
 class Run:
     """The files of one run.
@@ -37,12 +42,13 @@ class Run:
     @property
     def name(self) -> str:
         """``<algo>_<n>``: the run's name in TensorBoard, beside other algorithms' runs."""
-        return f"{self.folder.parent.name}_{self.folder.name.removeprefix(f'{self.env_id}_')}"
+        number = self.folder.name.removeprefix(f"{env_name(self.env_id)}_")
+        return f"{self.folder.parent.name}_{number}"
 
     @property
     def model(self) -> Path:
         """The final model."""
-        return self.folder / f"{self.env_id}.zip"
+        return self.folder / f"{env_name(self.env_id)}.zip"
 
     @property
     def best_model(self) -> Path:
@@ -52,7 +58,7 @@ class Run:
     @property
     def parameters(self) -> Path:
         """The subfolder with config, args, command and the final normalizer."""
-        return self.folder / self.env_id
+        return self.folder / env_name(self.env_id)
 
     @property
     def normalizer(self) -> Path:
@@ -192,7 +198,7 @@ def create_run(
         (log_folder / algo).mkdir(parents=True, exist_ok=True)
         number = max(run_numbers(log_folder, algo, env_id), default=0) + 1
         while True:
-            folder = log_folder / algo / f"{env_id}_{number}{suffix}"
+            folder = log_folder / algo / f"{env_name(env_id)}_{number}{suffix}"
             try:
                 folder.mkdir()
                 break
@@ -211,8 +217,8 @@ def create_run(
 
 def run_numbers(log_folder: Path, algo: str, env_id: str) -> list[int]:
     """The numbers of an algorithm's runs on a world."""
-    pattern = re.compile(re.escape(env_id) + r"_(\d+)(_[0-9a-f-]{36})?")
-    names = (path.name for path in (log_folder / algo).glob(f"{env_id}_*") if path.is_dir())
+    pattern = re.compile(re.escape(env_name(env_id)) + r"_(\d+)(_[0-9a-f-]{36})?")
+    names = (path.name for path in (log_folder / algo).glob("*_*") if path.is_dir())
     return sorted(int(match[1]) for match in map(pattern.fullmatch, names) if match)
 
 
@@ -245,18 +251,14 @@ def find_run(log_folder: Path, algo: str, env_id: str, number: int = 0) -> Run:
             f"({hint}){nearest(env_id, trained)}"
         )
     chosen = number or numbers[-1]
-    folders = sorted((log_folder / algo).glob(f"{env_id}_{chosen}*"))
     if chosen not in numbers:
         raise ZooError(
             f"no run number {chosen} of --algo {algo} --env {env_id} in {str(log_folder)!r} "
             f"(there are: {', '.join(map(str, numbers))})"
         )
-    exact = [
-        path
-        for path in folders
-        if path.name == f"{env_id}_{chosen}" or path.name.startswith(f"{env_id}_{chosen}_")
-    ]
-    return Run(exact[0], env_id)
+    name = f"{env_name(env_id)}_{chosen}"
+    exact, with_uuid = log_folder / algo / name, sorted((log_folder / algo).glob(f"{name}_*"))
+    return Run(exact if exact.is_dir() else with_uuid[0], env_id)
 
 
 def write_yaml(path: Path, content: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from callbacks.video import VideoFile, has_display
 from sb3_ext.zoo.errors import ZooError, reason
+from sb3_ext.zoo.runs import env_name
 
 __all__ = ["default_video", "has_display", "video_file"]
 
@@ -29,5 +30,5 @@ def video_file(path: Path, fps: float) -> VideoFile:
 def default_video(args: argparse.Namespace, model: Path, name: str) -> Path:
     """Where a video goes that nobody named: beside the model, or where one is for its agents."""
     if args.pretrained is not None:  # that model lies in the installation
-        return Path("videos") / f"{args.env}_{name}.mp4"
+        return Path("videos") / f"{env_name(args.env)}_{name}.mp4"
     return model.parent / "videos" / f"{name}.mp4"

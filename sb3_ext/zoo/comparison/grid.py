@@ -115,7 +115,7 @@ class Grid:
     def log(self, cell: Cell) -> Path:
         """What a run prints."""
         name = f"{cell.tensorboard_name}.txt"
-        return self.folder / "output" / cell.env_id.replace("/", "-") / name
+        return self.folder / "output" / runs.env_name(cell.env_id) / name
 
     def lock(self, cell: Cell) -> Path:
         """Held by a run as long as it lives."""
@@ -210,7 +210,10 @@ class Grid:
         for run, seed in self._runs(cell):
             if seed is None or (seed == cell.seed and not _is_whole(run)):
                 shutil.rmtree(run.folder)
-        shutil.rmtree(self.tensorboard / cell.env_id / cell.tensorboard_name, ignore_errors=True)
+        shutil.rmtree(
+            self.tensorboard / runs.env_name(cell.env_id) / cell.tensorboard_name,
+            ignore_errors=True,
+        )
 
     def is_empty(self) -> bool:
         """Whether nothing at all has come of the grid."""
@@ -279,7 +282,7 @@ def open_grid(plan: Plan, output: str | None, parent: Path) -> Grid:
         else:
             check_new(grid.folder)
         return grid
-    name = "+".join(plan.env_ids).replace("/", "-")
+    name = "+".join(map(runs.env_name, plan.env_ids))
     name = name if len(name) <= LONGEST_NAME else f"{len(plan.env_ids)}_worlds"
     for folder in numbered(parent, name):
         grid = Grid(folder, plan)

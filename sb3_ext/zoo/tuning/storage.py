@@ -22,6 +22,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from sb3_ext.zoo.errors import ZooError, nearest, reason
+from sb3_ext.zoo.runs import env_name
 from sb3_ext.zoo.tuning.objective import IS_ENTRY
 from sb3_ext.zoo.tuning.plan import Plan
 
@@ -76,7 +77,7 @@ def find_place(
     Raises:
         ZooError: If the name cannot be a file's, or the storage cannot be read.
     """
-    home = Path(log_folder) / "tune" / algo / env_id
+    home = Path(log_folder) / "tune" / algo / env_name(env_id)
     if study_name is not None and not re.fullmatch(r"[\w@+=,-][\w@+=,. -]*", study_name):
         raise ZooError(
             f"--study-name {study_name!r}: may have letters, digits and _ - + = , . @ only"

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from sb3_ext.zoo.errors import RunError, reason
+from sb3_ext.zoo.flags import where
 from sb3_ext.zoo.interruption import Interruption
 from sb3_ext.zoo.streams import held_warnings
 from sb3_ext.zoo.tuning.apply import target_file, write_entry
@@ -129,10 +130,8 @@ def _apply(tuning: Tuning, best: FrozenTrial, interrupted: bool) -> str:
 def _command(tuning: Tuning, command: str = "") -> str:
     """A command line that names the study."""
     args, plan = tuning.args, tuning.plan
-    words = ["python zoo.py", command, f"--algo {plan.algo} --env {plan.env}"]
+    words = ["python zoo.py", command, f"--algo {plan.algo}", where(args)]
     words += [f"--study-name {shlex.quote(tuning.study.study_name)}"]
     if args.storage is not None:
         words.append(f"--storage {shlex.quote(str(tuning.place))}")
-    if args.log_folder != "logs":
-        words.append(f"--log-folder {shlex.quote(args.log_folder)}")
     return " ".join(filter(None, words))

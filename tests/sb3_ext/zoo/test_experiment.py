@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -22,6 +23,9 @@ from tests.sb3_ext.zoo.conftest import Zoo
 
 ROOT = Path(__file__).resolve().parents[3]
 TINY = ("--eval-episodes", "2", "--final-eval-episodes", "4", "--verbose", "0")
+NAMESPACED = "tests.sb3_ext.zoo.namespaced"
+SHORT = ("carts/Short-v0", "--gym-packages", NAMESPACED)
+CARTS = str(ROOT / "tests/sb3_ext/zoo/carts.yml")
 AIM = ("--algo", "ppo", "--env", "SimpleAim-v0", "--seed", "1", *TINY)
 
 
@@ -230,15 +234,38 @@ def test_interrupted_training_saves_model_and_curve(
 
 
 @pytest.mark.slow
-def test_rl_zoos_own_enjoy_reads_our_folder(zoo: Zoo, tmp_path: Path) -> None:
-    assert zoo("--env", "CartPole-v1", "-n", "512", "--seed", "1", *TINY).code == 0
+@pytest.mark.parametrize("world", [("CartPole-v1",), SHORT])
+def test_rl_zoos_own_enjoy_reads_our_folder(
+    zoo: Zoo, tmp_path: Path, world: tuple[str, ...]
+) -> None:
+    entry = ("--conf-file", CARTS, "-n", "512", "--seed", "1")
+    assert zoo("--env", *world, *entry, *TINY).code == 0
     answer = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "rl_zoo3.enjoy", "--algo", "ppo", "--env",
-         "CartPole-v1", "-f", "logs", "--no-render", "-n", "200"],
-        cwd=tmp_path, capture_output=True, text=True,
+        [sys.executable, "-W", "ignore", "-m", "rl_zoo3.enjoy", "--algo", "ppo", "--env", *world,
+         "-f", "logs", "--no-render", "-n", "200"],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
     assert "Mean reward" in answer.stdout
+
+
+@pytest.mark.parametrize("world", [SHORT, (f"{NAMESPACED}:{SHORT[0]}",)])
+def test_a_world_in_a_namespace(zoo: Zoo, tmp_path: Path, world: tuple[str, ...]) -> None:
+    """Its slash is no folder, and its own name is said afterwards."""
+    (tmp_path / "my logs").mkdir()
+    flags = ("-f", "my logs", "-c", CARTS, "--final-eval-episodes", "1", "--eval-freq", "-1")
+    answer = zoo("--algo", "ppo_numpy", "--env", *world, *flags, "-n", "256")
+    assert answer.code == 0, answer.err
+    run = Path("my logs/ppo_numpy/carts-Short-v0_1")
+    assert {"args.yml", "config.yml"} < {path.name for path in (run / "carts-Short-v0").iterdir()}
+    assert list(Path("my logs/tb").iterdir()) == [Path("my logs/tb/carts-Short-v0")]
+    printed = answer.out.rpartition("watch it:     python zoo.py ")[2]
+    assert zoo(*shlex.split(printed), "--no-render", "-n", "60").code == 0
+    assert zoo("reproduce", run).code == 0
+    assert zoo("--resume", run, "-n", "512").code == 0
+    assert summary(run)["env"] == "carts/Short-v0"
+    assert (summary(run)["steps"], len(list(run.glob("carts-Short-v0.zip")))) == (512, 1)
+    assert zoo("plot", "-f", "my logs", "--env", world[0]).code == 0
 
 
 @pytest.mark.slow
