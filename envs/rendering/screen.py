@@ -51,7 +51,7 @@ class _Display:
 
     def open(self, screen: Screen, title: str, size: tuple[int, int]) -> pygame.Window:
         if not pygame.display.get_init():
-            pygame.display.init()
+            _start_video()
             self._started = True
         window = pygame.Window(title=title, size=size)
         self._screens.add(screen)
@@ -69,6 +69,22 @@ class _Display:
         if self._started and not self._screens:
             pygame.display.quit()
             self._started = False
+
+
+def _start_video() -> None:
+    """Starts SDL's video.
+
+    Without a display SDL takes its driver "offscreen", whose last window takes EGL away from the
+    whole process, and so from MuJoCo's renderers. Its "dummy" shows as little and does no harm.
+    """
+    pygame.display.init()
+    if pygame.display.get_driver() == "offscreen" and "SDL_VIDEODRIVER" not in os.environ:
+        pygame.display.quit()
+        os.environ["SDL_VIDEODRIVER"] = "dummy"
+        try:
+            pygame.display.init()
+        finally:
+            del os.environ["SDL_VIDEODRIVER"]
 
 
 _DISPLAY = _Display()

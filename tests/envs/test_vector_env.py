@@ -20,13 +20,20 @@ WORLDS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def gymnasium_s_own_time_limit(monkeypatch):
+    """RL Zoo's, which takes its place when it's imported, truncates no episode that has ended."""
+    own = TimeLimit.__base__ if TimeLimit.__module__.startswith("rl_zoo3") else TimeLimit
+    monkeypatch.setattr(gym.wrappers, "TimeLimit", own)
+
+
 def pair(world, limit, drift, n_rows=3):
     """The vector env, and SyncVectorEnv over single envs of the same world and time limit."""
     world = drift if world == "drift" else world
 
     def single():
         env = WorldEnv(world)
-        return env if limit is None else TimeLimit(env, limit)
+        return env if limit is None else gym.wrappers.TimeLimit(env, limit)
 
     sync = SyncVectorEnv([single] * n_rows, autoreset_mode="SameStep")
     return WorldVectorEnv(world, num_envs=n_rows, max_episode_steps=limit), sync

@@ -253,6 +253,9 @@ env.reset(seed=0)
 first = env.render()
 for _ in range(20):
     env.step(np.zeros(3, np.float32))
+unseen = gym.make("SimpleAim-v0", render_mode="human")  # SDL has a way with EGL as well
+unseen.reset(seed=0)
+unseen.close()
 print(first.shape, (first != env.render()).any())
 try:
     window = gym.make("PassiveWalker-v0", render_mode="human")

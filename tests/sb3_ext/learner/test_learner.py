@@ -246,7 +246,10 @@ def test_a_run_that_goes_on_from_its_limit_learns_nothing_more_and_says_so(capsy
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_signals_save_what_there_is(number, capsys):
+def test_signals_save_what_there_is(number, capsys, request):
+    before = signal.signal(number, signal.SIG_DFL)  # nohup ignores one of them
+    request.addfinalizer(lambda: signal.signal(number, before))
+
     class Ends(BaseCallback):
         def _on_step(self):
             if self.num_timesteps > 300:

@@ -212,13 +212,16 @@ def test_tensorboard_shows_all_runs_under_the_same_tags(grid: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_done_is_not_done_again(grid: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    before = {path: path.stat().st_mtime_ns for path in grid.glob("*/*/summary.json")}
-    assert main([*GRID, "--algos", "ppo_numpy", "--seeds", "1", "7"]) == 0
+def test_what_is_done_is_not_done_again(
+    grid: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(grid, tmp_path / "grid")
+    before = {path: path.stat().st_mtime_ns for path in copy.glob("*/*/summary.json")}
+    assert main([*GRID, "--algos", "ppo_numpy", "--seeds", "1", "7", "-o", str(copy)]) == 0
     out = capfd.readouterr()
     assert "2 runs, 1 of them done already" in out.out
     assert "finished  ppo_numpy on CartPole-v1, seed 7" in out.err
-    after = {path: path.stat().st_mtime_ns for path in grid.glob("*/*/summary.json")}
+    after = {path: path.stat().st_mtime_ns for path in copy.glob("*/*/summary.json")}
     assert {path: after[path] for path in before} == before
     assert len(after) == 5
 
@@ -271,7 +274,7 @@ def test_a_grid_in_which_nothing_works_leaves_nothing(zoo: Zoo, tmp_path: Path) 
 def test_killed_runs_and_a_killed_grid_go_on_where_they_were(zoo: Zoo, tmp_path: Path) -> None:
     arguments = [
         *("compare", "--algos", "ppo_numpy", "--env", "SimpleAim-v0", "--seeds", "2"),
-        *("-n", "24000", "--save-freq", "3000", "--eval-freq", "-1", "--final-eval-episodes", "5"),
+        *("-n", "36000", "--save-freq", "3000", "--eval-freq", "-1", "--final-eval-episodes", "5"),
         *("--n-jobs", "2", "-o", "grid"),
     ]
     if (os.cpu_count() or 1) < 2:
@@ -285,9 +288,11 @@ def test_killed_runs_and_a_killed_grid_go_on_where_they_were(zoo: Zoo, tmp_path:
     ):
         wait(lambda: all(list(runs.glob(f"*_{n}/rl_model_*.zip")) for n in (1, 2)))
         first, second = children(compare.pid)
+        os.kill(second, signal.SIGSTOP)  # lest it come to its end meanwhile
         os.kill(first, signal.SIGKILL)
         wait(lambda: "killed by SIGKILL" in told.read_text())
         compare.kill()
+        os.kill(second, signal.SIGCONT)
         wait(lambda: not Path(f"/proc/{second}").exists())
     assert len(list(runs.glob("*/summary.json"))) == 1, "the other one has saved what it had"
     result = zoo(*arguments)
@@ -296,7 +301,7 @@ def test_killed_runs_and_a_killed_grid_go_on_where_they_were(zoo: Zoo, tmp_path:
     found = summaries(tmp_path / "grid")
     for seed in (0, 1):
         assert [part["inexact"] for part in found["ppo_numpy", seed]["resumed"]] == [[]]
-        straight = ("--algo", "ppo_numpy", "--env", "SimpleAim-v0", "-n", "24000")
+        straight = ("--algo", "ppo_numpy", "--env", "SimpleAim-v0", "-n", "36000")
         rest = ("--seed", str(seed), "--eval-freq", "-1", "--final-eval-episodes", "0")
         assert zoo(*straight, *rest, "--verbose", "0", "-f", f"straight{seed}").code == 0
         (other,) = summaries(tmp_path / f"straight{seed}").values()

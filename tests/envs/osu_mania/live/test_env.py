@@ -16,6 +16,7 @@ from Xlib import X, display
 from envs.osu_mania.client.identity import WINDOW_CLASS
 from envs.osu_mania.live.errors import LiveError
 from envs.osu_mania.live.x11 import X11Windows
+from envs.osu_mania.rewards import WEIGHTS
 
 UP = [0, 0, 0, 0]
 
@@ -98,9 +99,8 @@ def test_a_whole_play(shared_display, run_client, make_beatmap, make_env, keyboa
     assert info["accuracy"] == pytest.approx(results["accuracy"], abs=1e-4)
     assert info["accuracy"] > 0.5
     # What was paid for judgements is what was judged, whenever it was paid.
-    weights = {"max": 1.0, "300": 0.9, "200": 0.5, "100": 0.2, "50": -0.2, "miss": -1.0}
-    for name, weight in weights.items():
-        paid = weight * results["judgements"][name]
+    for name, count in results["judgements"].items():
+        paid = WEIGHTS[name] * count
         assert info["reward_terms"][name] == pytest.approx(paid, abs=1e-6)
     assert info["reward_terms"]["holding"] > 0.1  # which only the rules can tell
     assert info["reward_terms"]["hold_head"] > 0.1
