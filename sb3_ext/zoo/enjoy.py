@@ -73,6 +73,11 @@ def play(
             stack.callback(lambda: print(f"video: {video}"))
         observation: Any = env.reset()
         for _ in tqdm(range(args.n_timesteps), disable=not args.progress):
+            if file is not None:  # in a window, worlds draw themselves as they step
+                # Before the step: after an episode's last one its rows show the next.
+                frame = env.render("rgb_array")
+                assert frame is not None
+                file.add(frame)
             action, state = model.predict(
                 observation,
                 state=state,
@@ -80,10 +85,6 @@ def play(
                 deterministic=deterministic,
             )
             observation, _, starts, infos = env.step(action)
-            if file is not None:  # in a window, worlds draw themselves as they step
-                frame = env.render("rgb_array")
-                assert frame is not None
-                file.add(frame)
             for info in infos:
                 if "episode" in info:
                     returns.append(float(info["episode"]["r"]))

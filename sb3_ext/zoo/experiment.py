@@ -318,7 +318,7 @@ def report(run: runs.Run, summary: dict[str, Any], args: argparse.Namespace) -> 
             f"{summary['steps']:,} steps in {summary['wall_seconds']:.0f} s "
             f"({summary['steps_per_second']:,.0f} steps/s while learning)"
         )
-    for name in ("final", "best"):
+    for name in ("final", "best") if run.best_model.is_file() else ("final",):
         if f"{name}_mean_return" in summary:
             mean, std, n = (summary[f"{name}_mean_return{x}"] for x in ("", "_std", "_episodes"))
             print(f"{name + ' policy:':<13} return {mean:.2f} ± {std:.2f} over {n} episodes")

@@ -29,7 +29,8 @@ def collect(
             trajectory is told, and the agent plays all of them.
         n_episodes: How many.
         deterministic: Whether the policy's most likely action is taken.
-        each_step: Called after each step, to draw the env, say.
+        each_step: Called before each step, to draw the env, say: after an episode's last one it
+            shows the next.
         max_steps: Breaks off after so many steps in all; None: no limit.
 
     Returns:
@@ -50,6 +51,8 @@ def collect(
     state, starts = None, np.ones(env.num_envs, bool)
     obs: Any = env.reset()
     while len(returns) < n_episodes and (max_steps is None or len(seen) < max_steps):
+        if each_step is not None:
+            each_step(env)
         seen.append(_row(obs if normalizer is None else normalizer.get_original_obs()))
         actions, state = model.predict(
             obs, state=state, episode_start=starts, deterministic=deterministic
@@ -60,8 +63,6 @@ def collect(
         row = (actions[0], given[0], bool(starts[0]) and not timed_out, timed_out, len(returns))
         for column, value in zip(columns.values(), row, strict=True):
             column.append(value)
-        if each_step is not None:
-            each_step(env)
         if starts[0]:
             end = infos[0]["terminal_observation"]
             # Infos carry it normalized.

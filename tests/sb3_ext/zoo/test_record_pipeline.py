@@ -6,8 +6,11 @@ import cv2
 import gymnasium as gym
 import numpy as np
 import pytest
+from stable_baselines3.common.env_util import make_vec_env
 
+from sb3_ext import PPO
 from sb3_ext.zoo.cli import main
+from sb3_ext.zoo.trajectories import collect
 
 AIM = ("--algo", "ppo_numpy", "--env", "SimpleAim-v0", "--seed", "1")
 
@@ -36,6 +39,21 @@ def test_a_video_of_the_agent_and_of_its_training(zoo, logs, tmp_path):
     assert "rl_model_2048_steps.zip" in result.out
     assert n_frames(tmp_path / "t.gif") == 30  # two checkpoints and the end
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "t.gif"]
+
+
+def test_each_frame_is_of_what_was_acted_on():
+    """After an episode's last step the env would show the next one's beginning."""
+    env = make_vec_env("CartPole-v1", 1, seed=0)
+    drawn = []
+    arrays = collect(
+        PPO("MlpPolicy", env, backend="numpy", seed=0),
+        env,
+        n_episodes=3,
+        deterministic=False,
+        each_step=lambda env: drawn.append(np.array(env.get_attr("state")[0], np.float32)),
+    )
+    np.testing.assert_array_equal(drawn, arrays["observations"])
+    assert arrays["episode"].max() == 2
 
 
 @pytest.mark.parametrize(
