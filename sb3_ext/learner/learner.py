@@ -19,6 +19,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from callbacks import KeysCallback, WandbCallback
 from sb3_ext.backends.extensions import PPOExtensions
 from sb3_ext.learner import checkpoints
+from sb3_ext.learner.arguments import check_range, check_within, count, counts
 from sb3_ext.learner.matches import MatchBuilder
 from sb3_ext.learner.report import IterationReport, MetricsReport
 from sb3_ext.ppo import PPO
@@ -147,19 +148,30 @@ class Learner:
         callback: BaseCallback | list[BaseCallback] | None = None,
         verbose: int = 1,
     ) -> None:
-        _check_at_least_one(
-            n_proc=n_proc,
-            min_inference_size=min_inference_size,
-            timestep_limit=timestep_limit,
-            exp_buffer_size=exp_buffer_size,
-            ts_per_iteration=ts_per_iteration,
-            ppo_epochs=ppo_epochs,
-            ppo_batch_size=ppo_batch_size,
-            save_every_ts=save_every_ts,
-            n_checkpoints_to_keep=n_checkpoints_to_keep,
+        n_proc = count(n_proc=n_proc)
+        min_inference_size = count(min_inference_size=min_inference_size)
+        self.timestep_limit = count(timestep_limit=timestep_limit)
+        exp_buffer_size = count(exp_buffer_size=exp_buffer_size)
+        ts_per_iteration = count(ts_per_iteration=ts_per_iteration)
+        ppo_epochs = count(ppo_epochs=ppo_epochs)
+        ppo_batch_size = count(ppo_batch_size=ppo_batch_size)
+        save_every_ts = count(save_every_ts=save_every_ts)
+        n_checkpoints_to_keep = count(n_checkpoints_to_keep=n_checkpoints_to_keep)
+        random_seed = count(0, random_seed=random_seed)
+        layers = {
+            "pi": counts(policy_layer_sizes=policy_layer_sizes),
+            "vf": counts(critic_layer_sizes=critic_layer_sizes),
+        }
+        check_range(continuous_var_range)
+        check_within(0.0, 1.0, gae_gamma=gae_gamma, gae_lambda=gae_lambda)
+        check_within(0.0, policy_lr=policy_lr, critic_lr=critic_lr, ppo_clip_range=ppo_clip_range)
+        check_within(-math.inf, ppo_ent_coef=ppo_ent_coef)
+        minibatch = (
+            ppo_batch_size
+            if ppo_minibatch_size is None
+            else count(ppo_minibatch_size=ppo_minibatch_size)
         )
-        minibatch = ppo_batch_size if ppo_minibatch_size is None else ppo_minibatch_size
-        if minibatch < 1 or ppo_batch_size % minibatch:
+        if ppo_batch_size % minibatch:
             raise ValueError(
                 f"ppo_minibatch_size={minibatch} must divide ppo_batch_size={ppo_batch_size}"
             )
@@ -169,7 +181,6 @@ class Learner:
                 f"ppo_batch_size={ppo_batch_size} is never filled: {n_kept} rollouts of "
                 f"ts_per_iteration={ts_per_iteration} are kept (exp_buffer_size={exp_buffer_size})"
             )
-        self.timestep_limit = int(timestep_limit)
         folder = Path(checkpoints_save_folder or _DEFAULT_FOLDER)
         loaded = checkpoints.find_checkpoint(checkpoint_load_folder, folder)
         stamp = f"-{time.time_ns()}" if add_unix_timestamp else ""
@@ -210,10 +221,7 @@ class Learner:
                 clip_range=ppo_clip_range,
                 ent_coef=ppo_ent_coef / _averaged_over(rows.action_space),
                 vf_coef=1.0,
-                policy_kwargs={
-                    "net_arch": {"pi": [*policy_layer_sizes], "vf": [*critic_layer_sizes]},
-                    "activation_fn": "relu",
-                },
+                policy_kwargs={"net_arch": layers, "activation_fn": "relu"},
                 extensions=_extensions(
                     rows,
                     value_learning_rate=critic_lr,
@@ -331,12 +339,6 @@ class Learner:
                 "count": float(self.env.ret_rms.count),
             }
         return told
-
-
-def _check_at_least_one(**numbers: float) -> None:
-    for name, number in numbers.items():
-        if not number >= 1:
-            raise ValueError(f"{name} must be at least 1, not {number!r}")
 
 
 @contextlib.contextmanager

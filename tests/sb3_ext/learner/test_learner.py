@@ -138,13 +138,29 @@ def test_what_the_keywords_come_to():
     [
         ({"ppo_minibatch_size": 50}, "must divide ppo_batch_size=128"),
         ({"ppo_batch_size": 1024, "ppo_minibatch_size": None}, "is never filled"),
-        ({"n_proc": 0}, "n_proc must be at least 1"),
-        ({"ppo_epochs": 0}, "ppo_epochs must be at least 1"),
+        ({"n_proc": 0}, "n_proc must be a whole number of at least 1, not 0"),
+        ({"ppo_epochs": 1.5}, "ppo_epochs must be a whole number of at least 1, not 1.5"),
+        ({"ts_per_iteration": "many"}, "ts_per_iteration must be a whole number"),
+        ({"random_seed": -1}, "random_seed must be a whole number of at least 0"),
+        ({"policy_layer_sizes": 64}, "policy_layer_sizes must be a sequence of sizes, not 64"),
+        ({"critic_layer_sizes": (64, 0)}, "each of critic_layer_sizes must be a whole number"),
+        ({"continuous_var_range": (1.0, 0.1)}, "continuous_var_range must be the least and the"),
+        ({"gae_gamma": 1.01}, "gae_gamma must be a number from 0 to 1, not 1.01"),
+        ({"critic_lr": "fast"}, "critic_lr must be a number of at least 0, not 'fast'"),
+        ({"policy_lr": float("nan")}, "policy_lr must be a number of at least 0, not nan"),
+        ({"ppo_ent_coef": None}, "ppo_ent_coef must be a number, not None"),
     ],
 )
 def test_numbers_that_cannot_work_are_told(kwargs, told):
     with pytest.raises(ValueError, match=told):
         made(Version2, **kwargs)
+
+
+def test_whole_numbers_may_be_floats():
+    """``1e9`` is easier to read than ``1000000000``."""
+    learner = made(Version2, timestep_limit=1e9, exp_buffer_size=5e2, ts_per_iteration=128.0)
+    learner.cleanup()
+    assert (learner.timestep_limit, learner.model.extensions.n_rollouts_kept) == (10**9, 3)
 
 
 def test_what_is_no_environment_is_told():
