@@ -10,58 +10,39 @@ behind stable-baselines3's interface. The network, its gradient and its optimize
 """
 
 import contextlib
-import copy
 import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Generator
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
-from stable_baselines3.common import policies as sb3_policies
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
 from stable_baselines3.common.utils import (
     FloatSchedule,
     explained_variance,
-    get_device,
-    get_system_info,
     obs_as_tensor,
     safe_mean,
 )
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_ext.backends import BACKENDS, create
+from sb3_ext import acting, ahead
+from sb3_ext.algorithm import BackendAlgorithm
 from sb3_ext.backends.base import (
-    ActorCritic,
     Batch,
     Rates,
     UpdateSettings,
     UpdateStats,
     take,
 )
-from sb3_ext.backends.choice import for_run
 from sb3_ext.backends.extensions import PPOExtensions
-from sb3_ext.backends.options import NeedsBackendError, NeedsTorchError
-from sb3_ext.backends.sb3_format import sb3_policy_kwargs
-from sb3_ext.collectors import Step, lockstep, ready_first
 from sb3_ext.functional import noise
 from sb3_ext.functional.advantages import normalize
 from sb3_ext.functional.losses import Coefficients
-from sb3_ext.policy import (
-    ActorCriticCnnPolicy,
-    ActorCriticPolicy,
-    MultiInputActorCriticPolicy,
-    env_actions,
-    make_policy,
-    sb3_policy,
-)
-from sb3_ext.portable.model_file import ModelFile, is_model_file, load_model, save_model
 from sb3_ext.rollout_buffer import (
     RolloutBuffer,
     StepLocals,
@@ -69,7 +50,6 @@ from sb3_ext.rollout_buffer import (
     as_one_step,
     check_finite,
     check_finite_ends,
-    our_buffer,
     rows_of,
     rows_of_samples,
     stack,
@@ -81,7 +61,7 @@ from sb3_ext.vec_env.jax_world import NeedsEnvError, culprit, jax_world
 __all__ = ["PPO", "JaxPPO", "MlxPPO", "NumpyPPO", "PPOExtensions", "TorchPPO"]
 
 
-class PPO(BaseAlgorithm):
+class PPO(BackendAlgorithm):
     """PPO with stable-baselines3's arguments, defaults, callbacks, log keys and files.
 
     Args:
@@ -119,15 +99,6 @@ class PPO(BaseAlgorithm):
     Raises:
         ValueError: an option that the backend can't honor, by name, with what to use instead.
     """
-
-    policy_aliases: ClassVar[dict[str, type[sb3_policies.BasePolicy]]] = {
-        "MlpPolicy": ActorCriticPolicy,
-        "CnnPolicy": ActorCriticCnnPolicy,
-        "MultiInputPolicy": MultiInputActorCriticPolicy,
-    }
-    own_backend: ClassVar[str | None] = None
-    policy: Any
-    actor_critic: ActorCritic
 
     def __init__(
         self,
@@ -237,108 +208,33 @@ class PPO(BaseAlgorithm):
         self._ahead: Any = None  # a rollout that was collected in one program
         self._program: Any = None
 
-    def _make_buffer(self) -> None:
-        sizes: Any = {
-            "buffer_size": self.n_steps,
-            "observation_space": self.observation_space,
-            "action_space": self.action_space,
-            "gamma": self.gamma,
-            "gae_lambda": self.gae_lambda,
-            "n_envs": self.n_envs,
-        }
-        cls = our_buffer(self.rollout_buffer_class)
-        if cls is None and not hasattr(self.rollout_buffer_class, "compute_returns_and_advantage"):
-            name = getattr(self.rollout_buffer_class, "__qualname__", self.rollout_buffer_class)
-            raise ValueError(f"rollout_buffer_class={name} is no rollout buffer")
-        self.rollout_buffer_class = cls or self.rollout_buffer_class
-        # Another class is filled from ours at the end of each rollout.
-        options = self.rollout_buffer_kwargs
-        self._collected = RolloutBuffer(**sizes) if cls is None else cls(**sizes, **options)
-        self.rollout_buffer: Any = self._collected
-        if cls is None:
-            theirs: Any = self.rollout_buffer_class
-            self.rollout_buffer = theirs(**sizes, device=self.device, **options)
-
-    def _make_policy(self) -> None:
-        own, name = self.own_backend, self.backend
-        if own is not None and name not in ("auto", own):
-            raise ValueError(f"{type(self).__name__} is the {own} backend, not {name!r}")
-        name = own or name
-        if name not in ("auto", *BACKENDS):
-            raise ValueError(f"unknown backend {name!r}: choose auto, {', '.join(BACKENDS)}")
-        reason = ""
-        if name == "auto":  # learn() may change its mind, when it knows how long the run is
-            reason = self._build_what_suits()
-        else:
-            self._build(name)
-        if self.verbose >= 1:
-            print(f"Using the {self.actor_critic.name} backend{reason}")
-
-    def _build_what_suits(self) -> str:
-        """NumPy, or what it has to be or is faster; returns what is said of that."""
-        if jax_world(self.env) is not None:
-            self._build("jax")
-            return ", for a JaxWorldVecEnv"
-        try:
-            self._build("numpy")
-        except NeedsBackendError as error:
-            backend, reason = error.backend, error.what
-        else:
-            spec = self.actor_critic.spec
-            if not (spec.images and spec.is_canonical):
-                return ""
-            backend, reason = "torch", "images"
-        self._build(backend)
-        return f", for {reason}"
-
-    def _reconsider(self, total_timesteps: int) -> None:
-        """Under ``"auto"``: hand a long run's network to a backend that has to compile first."""
-        if self.backend != "auto" or self.own_backend or self.actor_critic.name != "numpy":
-            return
-        if not self.actor_critic.spec.is_canonical:
-            return
-        name, reason = for_run(total_timesteps * self.n_epochs // self.batch_size)
-        if name == "numpy":
-            return
-        old = self.actor_critic
-        self.actor_critic = create(name, old.spec, old.parameters())
-        self.actor_critic.load_optimizer_state(old.optimizer_state())
-        self.policy.use(self.actor_critic)
-        if self.verbose >= 1:
-            print(f"Using the {name} backend: {reason}")
-
-    def _build(self, backend: str) -> None:
-        if backend != "torch":
-            if self.rollout_buffer is not self._collected:
-                name = type(self.rollout_buffer).__qualname__
-                ours = "one derived from sb3_ext.rollout_buffer.RolloutBuffer, or "
-                raise NeedsTorchError(f"rollout_buffer_class={name}", ours)
-            if torch.device(self._asked_device.replace("auto", "cpu")).type != "cpu":
-                raise NeedsTorchError(f"device={self._asked_device!r}", "device='cpu', or ")
-        self.device = get_device(self._asked_device if backend == "torch" else "cpu")
-        self.policy, self.actor_critic = make_policy(
-            self.policy_class,
-            self.observation_space,
-            self.action_space,
-            self.lr_schedule,
-            backend=backend,
-            extensions=self.extensions,
-            noise_seed=self._noise_seed,
-            device=self.device,
-            use_sde=self.use_sde,
-            **self.policy_kwargs,
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: Any = None,
+        log_interval: int = 1,
+        tb_log_name: str = "PPO",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> Self:
+        """Train for ``total_timesteps`` steps over all envs, rounded up to whole rollouts."""
+        assert self.env is not None, "learn() needs an env: set_env() gives one"
+        self._reconsider(total_timesteps)
+        iteration = 0
+        total_timesteps, callback = self._setup_learn(
+            total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
-
-    def set_random_seed(self, seed: int | None = None) -> None:
-        """Seed all generators, as SB3 does, and the noise streams."""
-        super().set_random_seed(seed)
-        if seed is not None:
-            self._noise_seed = int(seed) % 2**63
-            if isinstance(self.__dict__.get("policy"), ActorCriticPolicy):
-                self.policy.set_noise_seed(self._noise_seed)
-        elif self._noise_seed < 0:
-            # SB3 without a seed obeys the global generator, which RL Zoo seeds.
-            self._noise_seed = int(np.random.randint(2**31))  # noqa: NPY002
+        callback.on_training_start(StepLocals(locals(), self._locals_makers()), globals())
+        while self.num_timesteps < total_timesteps:
+            if not self.collect_rollouts(self.env, callback, self.rollout_buffer, self.n_steps):
+                break
+            iteration += 1
+            self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
+            if log_interval is not None and iteration % log_interval == 0:
+                self.dump_logs(iteration)
+            self.train()
+        callback.on_training_end()
+        return self
 
     # Collecting
 
@@ -364,9 +260,9 @@ class PPO(BaseAlgorithm):
         truncations: list[tuple[int, Any]] = []  # (transition, terminal observation)
         # First: a checkpoint that is taken here finds nothing of the rollout begun.
         callback.on_rollout_start()
-        steps = self._begin(env, n_rollout_steps)
+        steps = acting.begin(self, env, n_rollout_steps)
         if self._ahead is not None and jax_world(env) is env and _is_nobody(callback):
-            dones = self._skip(env, callback, rollout_buffer)
+            dones = ahead.skip(self, env, callback, rollout_buffer)
             values = self._finish_rollout(rollout_buffer, [], dones)
             if given is not rollout_buffer:
                 rollout_buffer.copy_into(given, values, dones)
@@ -394,95 +290,9 @@ class PPO(BaseAlgorithm):
         callback.on_rollout_end()
         return True
 
-    def _skip(self, env: Any, callback: BaseCallback, buffer: RolloutBuffer) -> NDArray:
-        """All steps of a rollout collected ahead at once, as nobody looks; the last one's dones."""
-        rollout = self._ahead.collected.rollout
-        done = rollout.transitions.terminated | rollout.transitions.truncated
-        n_steps = len(done)
-        buffer.observations[:] = rollout.obs.reshape(buffer.observations.shape)
-        buffer.actions[:] = self._ahead.actions.reshape(buffer.actions.shape)
-        buffer.rewards[:] = rollout.transitions.reward
-        buffer.episode_starts[0], buffer.episode_starts[1:] = self._last_episode_starts, done[:-1]
-        buffer.pos, buffer.full = n_steps, True
-        assert self.ep_info_buffer is not None
-        self.ep_info_buffer.extend(env.skip())
-        self.num_timesteps += n_steps * env.num_envs
-        self._noise_step += n_steps
-        callback.n_calls += n_steps
-        callback.num_timesteps = self.num_timesteps
-        self._last_obs, self._last_episode_starts = self._ahead.collected.last_obs, done[-1]
-        return done[-1]
-
     def _ours_for(self, buffer: Any) -> RolloutBuffer:
         """Where a rollout is collected: in the buffer itself, if it's one of ours."""
         return buffer if isinstance(buffer, RolloutBuffer) else self._collected
-
-    def _begin(self, env: VecEnv, n_steps: int) -> Generator[Step]:
-        """The steps of a rollout, as they come about."""
-        min_rows = self.extensions.min_inference_size
-        if min_rows is None:
-            act = self._begin_acting(env, n_steps)
-            return lockstep(self, env, n_steps, act, _prepared(self.policy, env.num_envs))
-        act, to_env = self._acting_at_any_pace(n_steps), partial(env_actions, self.policy)
-        return ready_first(self, env, n_steps * env.num_envs, act, to_env, min_rows)
-
-    def _begin_acting(self, env: VecEnv, n_steps: int) -> Any:
-        """A function of (step, observations) that acts; its noise is drawn here, as one block.
-
-        In place of the step it takes (steps, rows) of some rows.
-        """
-        draws = np.arange(n_steps) // (every := self._steps_per_draw(n_steps))
-        block = self._draw(int(draws[-1]) + 1)
-        self._ahead = self._run_ahead(env, block, draws)
-        if self._ahead is not None:
-            return self._ahead.action
-        act: Any = self.actor_critic.actor(block)
-        return act if every == 1 else lambda at, obs: act(_drawn(at, every), obs)
-
-    def _acting_at_any_pace(self, n_steps: int) -> Any:
-        """A function of (steps that rows have taken, rows) and observations that acts."""
-        every = self._steps_per_draw(n_steps)
-        n_draws = (n_steps - 1) // every + 1
-        actor: Any = self.actor_critic.actor(self._draw(n_draws))
-
-        def act(at: tuple[NDArray, NDArray], obs: Any) -> NDArray:
-            nonlocal n_draws, actor
-            if at[0].max() // every >= n_draws:  # a row is far ahead of the others
-                n_draws *= 2
-                actor = self.actor_critic.actor(self._draw(n_draws))
-            return actor(_drawn(at, every), obs)
-
-        return act
-
-    def _steps_per_draw(self, n_steps: int) -> int:
-        if not self.use_sde:
-            return 1
-        return self.sde_sample_freq if self.sde_sample_freq > 0 else n_steps
-
-    def _draw(self, n_draws: int) -> NDArray:
-        """The noise of a rollout that begins now, ``[n_draws, n_envs, ...]``."""
-        spec = self.actor_critic.spec
-        stream = noise.EXPLORATION if self.use_sde else noise.ACTION
-        at = (self._noise_seed, stream, self._noise_step)
-        return noise.draw(spec.distribution.noise_kind, *at, n_draws, self.n_envs, spec.noise_shape)
-
-    def _run_ahead(self, env: VecEnv, block: NDArray, draws: NDArray) -> Any:
-        """Collect and learn in one program where the env allows it (:mod:`sb3_ext.fused`)."""
-        world = jax_world(env)
-        if world is None or self.actor_critic.name != "jax":
-            return None
-        from sb3_ext.fused import FusedProgram
-
-        world.play_out()
-        if self._program is None or not self._program.serves(self.actor_critic, world.world_env):
-            backend: Any = self.actor_critic
-            self._program = FusedProgram(backend, world.world_env, self.gamma, self.gae_lambda)
-        n_rows = len(draws) * env.num_envs
-        after = self.num_timesteps + n_rows
-        settings = self._update_settings(clamp_progress(1.0 - after / self._total_timesteps))
-        alone = self.extensions.n_rollouts_kept == 1 and self._normalization() != "rollout"
-        order = partial(noise.permutation, self._noise_seed, self._noise_update, n=n_rows)
-        return self._program.run(block, draws, settings if alone else None, order)
 
     def _goes_on(self, callback: BaseCallback) -> bool:
         if self._ahead is None:
@@ -694,116 +504,6 @@ class PPO(BaseAlgorithm):
         super()._update_current_progress_remaining(num_timesteps, total_timesteps)
         self._current_progress_remaining = clamp_progress(self._current_progress_remaining)
 
-    def learn(
-        self,
-        total_timesteps: int,
-        callback: Any = None,
-        log_interval: int = 1,
-        tb_log_name: str = "PPO",
-        reset_num_timesteps: bool = True,
-        progress_bar: bool = False,
-    ) -> Self:
-        """Train for ``total_timesteps`` steps over all envs, rounded up to whole rollouts."""
-        assert self.env is not None, "learn() needs an env: set_env() gives one"
-        self._reconsider(total_timesteps)
-        iteration = 0
-        total_timesteps, callback = self._setup_learn(
-            total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
-        )
-        callback.on_training_start(StepLocals(locals(), self._locals_makers()), globals())
-        while self.num_timesteps < total_timesteps:
-            if not self.collect_rollouts(self.env, callback, self.rollout_buffer, self.n_steps):
-                break
-            iteration += 1
-            self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
-            if log_interval is not None and iteration % log_interval == 0:
-                self.dump_logs(iteration)
-            self.train()
-        callback.on_training_end()
-        return self
-
-    # Files
-
-    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
-        return ["policy", "policy.optimizer"], []
-
-    def _excluded_save_params(self) -> list[str]:
-        ours = ["_kept", "_collected", "_asked_device", "_present", "_ahead", "_program"]
-        return [*super()._excluded_save_params(), *ours, "actor_critic"]
-
-    def save(self, path: Any, exclude: Any = None, include: Any = None) -> None:
-        """Save as SB3 does; ``stable_baselines3.PPO.load`` opens the file too.
-
-        A path that ends in ``.safetensors`` or ``.npz`` gets numbers and a description, and no
-        pickle, see docs/export.md. There ``include=["policy.optimizer"]`` adds the optimizer's
-        moments, and ``exclude`` names arguments that shall be the default again.
-
-        Raises:
-            ModelFileError: such a file can't hold the model; a ValueError that says what of it.
-        """
-        if is_model_file(path):
-            save_model(self, path, exclude or (), include or ())
-            return
-        twin = copy.copy(self)  # with the names that SB3 knows
-        twin.policy_class = sb3_policy(self.policy_class)
-        if self.rollout_buffer_class is RolloutBuffer:
-            twin.rollout_buffer_class = None
-        twin.policy_kwargs = sb3_policy_kwargs(self.policy_kwargs)
-        twin.extensions = self.extensions.changed()
-        BaseAlgorithm.save(twin, path, exclude, include)
-
-    def snapshot(self) -> dict[str, Any]:
-        """What files leave out of it and a training that goes on exactly needs."""
-        drawn = None
-        if isinstance(self.policy, ActorCriticPolicy):
-            drawn = self.policy.noise_drawn
-        return {"kept": list(self._kept), "noise_drawn": drawn}
-
-    def restore(self, snapshot: dict[str, Any]) -> None:
-        """Go on from :meth:`snapshot`, after ``load``."""
-        self._kept = deque(snapshot["kept"], maxlen=self.extensions.n_rollouts_kept)
-        if snapshot["noise_drawn"] is not None:
-            self.policy.noise_drawn = snapshot["noise_drawn"]
-
-    @classmethod
-    def load(
-        cls,
-        path: Any,
-        env: Any = None,
-        device: Any = "auto",
-        custom_objects: dict[str, Any] | None = None,
-        print_system_info: bool = False,
-        force_reset: bool = True,
-        **kwargs: Any,
-    ) -> Self:
-        """As SB3's; nothing of a ``.safetensors`` or an ``.npz`` is executed.
-
-        Raises:
-            ModelFileError: the file is damaged or tampered with; a ValueError that says where.
-        """
-        if not is_model_file(path):
-            return super().load(
-                path, env, device, custom_objects, print_system_info, force_reset, **kwargs
-            )
-        if not force_reset:
-            raise ValueError(f"{path} holds no episode to go on with: force_reset=True")
-        if print_system_info:
-            get_system_info()
-        return load_model(cls, path, env, device, (custom_objects or {}), **kwargs)
-
-    def set_parameters(
-        self, load_path_or_dict: Any, exact_match: bool = True, device: Any = "auto"
-    ) -> None:
-        """As SB3's; of a ``.safetensors`` or an ``.npz`` it takes the canonical parameters."""
-        path = load_path_or_dict
-        if is_model_file(path):
-            found, known = ModelFile.read(path).parameters, self.actor_critic.parameters()
-            if not exact_match:
-                found = {name: found.get(name, value) for name, value in known.items()}
-            self.actor_critic.load_parameters(found)
-            return
-        super().set_parameters(load_path_or_dict, exact_match, device)
-
 
 class NumpyPPO(PPO):
     """PPO on the NumPy backend."""
@@ -836,18 +536,3 @@ def _read_schedule(value: Any) -> Any:
 def _is_nobody(callback: BaseCallback) -> bool:
     """Whether it's what SB3 makes of ``callback=None``."""
     return type(callback) is ConvertCallback and callback.callback is None
-
-
-def _drawn(at: Any, every: int) -> Any:
-    """Which draw of noise a step takes, or (steps, rows) of some rows."""
-    return (at[0] // every, at[1]) if isinstance(at, tuple) else at // every
-
-
-def _prepared(policy: Any, n_envs: int) -> Any:
-    """``env_actions`` for a rollout: limits of the actions' shape spare NumPy the broadcasting."""
-    space = policy.action_space
-    if not isinstance(space, spaces.Box) or policy.squash_output:
-        return partial(env_actions, policy)
-    shape = (n_envs, *space.shape)
-    low, high = (np.broadcast_to(limit, shape).copy() for limit in (space.low, space.high))
-    return lambda actions: np.minimum(np.maximum(actions.reshape(shape), low), high)

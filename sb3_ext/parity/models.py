@@ -14,6 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import FloatSchedule, obs_as_tensor
 
+from sb3_ext import acting
 from sb3_ext.backends.base import Batch, Rates, UpdateSettings, take
 from sb3_ext.backends.extensions import PPOExtensions
 from sb3_ext.backends.options import custom_spec
@@ -211,7 +212,7 @@ class OurModel(Model):
         if rollout.noise is None or getattr(self.ppo.actor_critic, "_asks_policy", False):
             return None
         self.ppo._noise_seed, self.ppo._noise_step = rollout.noise
-        act = self.ppo._begin_acting(env, rollout.n_steps)
+        act = acting.begin_acting(self.ppo, env, rollout.n_steps)
         steps = range(rollout.n_steps)
         return np.concatenate([np.array(act(k, rollout.observations(k))) for k in steps])
 
