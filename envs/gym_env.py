@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from envs.actions import single_action
 from envs.noise import ResetNoise, StepNoise
+from envs.resets import fresh_seed
 from envs.world import Params, State, World, override_params, step
 
 METADATA: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 60}
@@ -36,13 +37,6 @@ def check_render_mode(world: World, render_mode: str | None) -> None:
         )
     if not world.renderer:
         raise ValueError(f"{type(world).__name__} names no renderer, so render_mode must be None")
-
-
-def fresh_seed() -> int:
-    """A seed from the operating system's entropy, for environments that were given none."""
-    entropy = np.random.SeedSequence().entropy
-    assert isinstance(entropy, int)
-    return entropy % 2**63
 
 
 class WorldEnv(gym.Env):

@@ -13,8 +13,9 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from envs.actions import batch_actions
-from envs.gym_env import METADATA, check_render_mode, fresh_seed, load_world, open_screen
+from envs.gym_env import METADATA, check_render_mode, load_world, open_screen
 from envs.noise import ResetNoise, StepNoise
+from envs.resets import reset_mask, row_seeds
 from envs.world import (
     Params,
     Rows,
@@ -168,8 +169,9 @@ class WorldVectorEnv(gym.vector.VectorEnv):
         Raises:
             ValueError: An unknown option, a wrong mask, or seeds that aren't n non-negative ints.
         """
-        mask = self._reset_mask(options)
-        self._seed(self._row_seeds(seed), mask)
+        started = self._rows is not None
+        mask = reset_mask(options, self.num_envs, started)
+        self._seed(row_seeds(seed, self.num_envs, started), mask)
         noise = self._reset_noise.upcoming
         self._replay = None
         if self._rows is None:
@@ -303,45 +305,6 @@ class WorldVectorEnv(gym.vector.VectorEnv):
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the window: a copy opens its own."""
         return {**self.__dict__, "_screen": None}
-
-    def _reset_mask(self, options: dict[str, Any] | None) -> NDArray[np.bool_]:
-        """The rows to reset, bool `[n]`."""
-        options = options or {}
-        if unknown := sorted(set(options) - {"reset_mask"}):
-            raise ValueError(f"the only reset option is 'reset_mask', got {unknown}")
-        if "reset_mask" not in options:
-            return np.ones(self.num_envs, bool)
-        mask = options["reset_mask"]
-        if (
-            not isinstance(mask, np.ndarray)
-            or mask.shape != (self.num_envs,)
-            or mask.dtype != np.bool_
-            or not mask.any()
-        ):
-            raise ValueError(
-                f"reset_mask must be a bool array of shape {(self.num_envs,)} that has a True, "
-                f"got {mask!r}"
-            )
-        if self._rows is None and not mask.all():
-            raise ResetNeeded("the first reset() must be of all rows")
-        return mask
-
-    def _row_seeds(self, seed: int | list[int | None] | None) -> list[int | None]:
-        """Each row's seed, or None where its streams go on."""
-        if seed is None:
-            seeds: list[int | None] = [None] * self.num_envs
-        elif isinstance(seed, (int, np.integer)):
-            seeds = [int(seed) + row for row in range(self.num_envs)]
-        else:
-            seeds = list(seed)
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"there must be a seed for each of {self.num_envs} rows: {seed!r}")
-        if any(s is not None and (not isinstance(s, (int, np.integer)) or s < 0) for s in seeds):
-            raise ValueError(f"seeds must be non-negative integers or None, got {seed!r}")
-        if self._rows is None and None in seeds:
-            entropy = fresh_seed()
-            seeds = [entropy + row if s is None else int(s) for row, s in enumerate(seeds)]
-        return seeds
 
     def _seed(self, seeds: list[int | None], mask: NDArray[np.bool_]) -> None:
         """Seeds the rows of a mask, and Gymnasium's own generator as row 0."""

@@ -11,7 +11,6 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from envs.actions import single_action
-from envs.gym_env import fresh_seed
 from envs.noise import ResetNoise, StepNoise
 from envs.osu_mania.beatmap import Beatmap
 from envs.osu_mania.options import Options
@@ -19,6 +18,7 @@ from envs.osu_mania.picture import open_screen, picture_of
 from envs.osu_mania.play import TIME
 from envs.osu_mania.replay import Recorder, Replay, judge, write_replay
 from envs.osu_mania.rows import N_RESET_NOISE, Observation, Rows, binary_keys
+from envs.resets import fresh_seed
 
 RENDER_MODES = ["human", "rgb_array"]
 _FOLDER = Path(__file__).parent / "pretrained"

@@ -13,12 +13,12 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from envs.actions import batch_actions
-from envs.gym_env import fresh_seed
 from envs.noise import ResetNoise, StepNoise
 from envs.osu_mania.env import check_render_mode, combinations, metadata_of
 from envs.osu_mania.options import Options
 from envs.osu_mania.picture import open_screen, picture_of
 from envs.osu_mania.rows import N_RESET_NOISE, Observation, RowIndices, Rows, binary_keys
+from envs.resets import reset_mask, row_seeds
 
 
 class OsuManiaVectorEnv(gym.vector.VectorEnv):
@@ -96,8 +96,8 @@ class OsuManiaVectorEnv(gym.vector.VectorEnv):
         Raises:
             ValueError: An unknown option, a wrong mask, or seeds that aren't n non-negative ints.
         """
-        mask = self._reset_mask(options)
-        seeds = self._row_seeds(seed)
+        mask = reset_mask(options, self.num_envs, self._started)
+        seeds = row_seeds(seed, self.num_envs, self._started)
         if mask[0]:
             super().reset(seed=seeds[0])
         rows = np.flatnonzero(mask)
@@ -243,45 +243,6 @@ class OsuManiaVectorEnv(gym.vector.VectorEnv):
             "final_info": _masked(self.rows.results(), done),
             "_final_info": done,
         }
-
-    def _reset_mask(self, options: dict[str, Any] | None) -> NDArray[np.bool_]:
-        """The rows to reset, bool `[n]`."""
-        options = options or {}
-        if unknown := sorted(set(options) - {"reset_mask"}):
-            raise ValueError(f"the only reset option is 'reset_mask', got {unknown}")
-        if "reset_mask" not in options:
-            return np.ones(self.num_envs, bool)
-        mask = options["reset_mask"]
-        if (
-            not isinstance(mask, np.ndarray)
-            or mask.shape != (self.num_envs,)
-            or mask.dtype != np.bool_
-            or not mask.any()
-        ):
-            raise ValueError(
-                f"reset_mask must be a bool array of shape {(self.num_envs,)} that has a True, "
-                f"got {mask!r}"
-            )
-        if not self._started and not mask.all():
-            raise ResetNeeded("the first reset() must be of all rows")
-        return mask
-
-    def _row_seeds(self, seed: int | list[int | None] | None) -> list[int | None]:
-        """Each row's seed, or None where its streams go on."""
-        if seed is None:
-            seeds: list[int | None] = [None] * self.num_envs
-        elif isinstance(seed, (int, np.integer)):
-            seeds = [int(seed) + row for row in range(self.num_envs)]
-        else:
-            seeds = list(seed)
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"there must be a seed for each of {self.num_envs} rows: {seed!r}")
-        if any(s is not None and (not isinstance(s, (int, np.integer)) or s < 0) for s in seeds):
-            raise ValueError(f"seeds must be non-negative integers or None, got {seed!r}")
-        if not self._started and None in seeds:
-            entropy = fresh_seed()
-            seeds = [entropy + row if s is None else int(s) for row, s in enumerate(seeds)]
-        return seeds
 
 
 def _masked(results: dict[str, Any], done: NDArray[np.bool_]) -> dict[str, Any]:

@@ -14,12 +14,12 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from envs.gym_env import fresh_seed
 from envs.noise import RESET, Philox
 from envs.passive_walker import physics
 from envs.passive_walker.checks import finite_number
 from envs.passive_walker.rewards import TERMS, weights_of
 from envs.passive_walker.task import N_NOISE, Options, Task, clip_actions, end_of, observe
+from envs.resets import fresh_seed
 
 Policy = Callable[[NDArray[np.float32]], NDArray[Any]]
 """Actions `[n, 3]` for observations `[n, 12]`."""

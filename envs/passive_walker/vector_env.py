@@ -13,12 +13,12 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from envs.gym_env import fresh_seed
 from envs.noise import ResetNoise
 from envs.passive_walker import physics
 from envs.passive_walker.env import Constants, body_factors, make_task
 from envs.passive_walker.rewards import TERMS
 from envs.passive_walker.task import N_NOISE, Task, clip_actions, end_of, observe
+from envs.resets import row_seeds
 
 
 class PassiveWalkerVectorEnv(gym.vector.VectorEnv):
@@ -143,7 +143,7 @@ class PassiveWalkerVectorEnv(gym.vector.VectorEnv):
         """
         if options:
             raise ValueError(f"there are no reset options, got {sorted(options)}")
-        for row, number in enumerate(self._row_seeds(seed)):
+        for row, number in enumerate(row_seeds(seed, self.num_envs, self._started)):
             if number is not None:
                 self._noise.seed(row, number)
         super().reset(seed=None if isinstance(seed, list) else seed)
@@ -152,18 +152,6 @@ class PassiveWalkerVectorEnv(gym.vector.VectorEnv):
         self._ended = {}
         self._begin(np.arange(self.num_envs))
         return observe(self._qpos, self._qvel, self._touch, self.task.slope), {}
-
-    def _row_seeds(self, seed: int | list[int | None] | None) -> list[int | None]:
-        if seed is None:
-            if self._started:
-                return [None] * self.num_envs
-            seed = fresh_seed()
-        seeds: list[int | None] = (
-            list(seed) if isinstance(seed, list) else [int(seed) + i for i in range(self.num_envs)]
-        )
-        if len(seeds) != self.num_envs or any(s is not None and s < 0 for s in seeds):
-            raise ValueError(f"seeds must be {self.num_envs} non-negative ints, got {seed!r}")
-        return seeds
 
     def _begin(self, rows: NDArray[np.intp]) -> None:
         start = self.task.begin(rows, self._noise.upcoming[rows])

@@ -14,6 +14,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from rlgym.rocket_league.common_values import GOAL_THRESHOLD, TICKS_PER_SECOND
 
+from envs.resets import reset_mask, row_seeds
 from envs.rocket_league.actions import Controls
 from envs.rocket_league.matches import Matches
 from envs.rocket_league.observation import LocalObservation
@@ -155,7 +156,8 @@ class RocketLeagueVectorEnv(gym.vector.VectorEnv):
             ValueError: An unknown option, a wrong mask or wrong seeds.
         """
         chosen = self._chosen(options)
-        seeds = self._seeds(seed)
+        # A match's random numbers go on by themselves where it gets no seed.
+        seeds = row_seeds(seed, self.num_envs, started=True)[:: len(self.matches.teams)]
         for match in np.flatnonzero(chosen).tolist():
             self.matches.seed(match, seeds[match])
         if chosen[0]:
@@ -342,31 +344,12 @@ class RocketLeagueVectorEnv(gym.vector.VectorEnv):
 
     def _chosen(self, options: dict[str, Any] | None) -> NDArray[np.bool_]:
         """The matches to reset, bool `[M]`."""
-        options = options or {}
-        if unknown := sorted(set(options) - {"reset_mask"}):
-            raise ValueError(f"the only reset option is 'reset_mask', got {unknown}")
         shape = self.matches.scene.present.shape
-        if "reset_mask" not in options:
-            return np.ones(shape[0], bool)
-        mask = np.asarray(options["reset_mask"])
-        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
-            raise ValueError(f"reset_mask must be {self.num_envs} bools of which one is True")
+        mask = reset_mask(options, self.num_envs, self._started)
         seats = mask.reshape(shape)
         if not (seats == seats[:, :1]).all():
             raise ValueError("reset_mask: all rows of a match, or none")
-        if not self._started and not mask.all():
-            raise ResetNeeded("the first reset() must be of all rows")
         return seats[:, 0]
-
-    def _seeds(self, seed: Any) -> list[int | None]:
-        """Each match's seed, None where its random numbers go on."""
-        n_seats = len(self.matches.teams)
-        if seed is None or isinstance(seed, (int, np.integer)):
-            first = range(0, self.num_envs, n_seats)
-            return [None if seed is None else int(seed) + row for row in first]
-        if len(seed) != self.num_envs:
-            raise ValueError(f"there must be a seed for each of {self.num_envs} rows: {seed!r}")
-        return [None if seed[i] is None else int(seed[i]) for i in range(0, len(seed), n_seats)]
 
 
 def scored_in(scene: Scene) -> NDArray[np.int64]:

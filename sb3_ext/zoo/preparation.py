@@ -105,6 +105,7 @@ def prepare(
     notices += [notice] if notice else []
     env = builder.train(n_envs, seed, normalizer, _render_mode(args, spec, form))
     try:
+        _check_judged(builder, env)
         if normalizer is not None:
             _take_options(settings, env)
         if continuation is not None:
@@ -142,6 +143,23 @@ def _builder(
         args.workers = workers or min(n_cores(), n_envs)
         builder = replace(builder, workers=args.workers)
     return builder, why
+
+
+def _check_judged(builder: EnvBuilder, env: VecEnv) -> None:
+    """Whether the world in which agents are judged is one that they can play."""
+    if builder.judged_kwargs is None or builder.judged_kwargs == builder.env_kwargs:
+        return
+    judged = builder.in_one_process().evaluation(1, 0)
+    try:
+        for name in ("observation_space", "action_space"):
+            ours, theirs = getattr(env, name), getattr(judged, name)
+            if ours != theirs:
+                raise ZooError(
+                    f"agents would be judged (--eval-env-kwargs, or the entry's eval_env_kwargs) "
+                    f"where the {name.replace('_', ' ')} is {theirs}; they are trained on {ours}"
+                )
+    finally:
+        judged.close()
 
 
 def _measured(builder: EnvBuilder, n_envs: int) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.error import ResetNeeded
 
 pytest.importorskip("rlgym.rocket_league.sim", reason="Rocket League isn't installed")
 
@@ -292,6 +293,21 @@ def test_actions_that_do_not_fit_are_refused():
     for actions in (np.array([0, 90]), np.array([0.0, 1.0]), np.array([1])):
         with pytest.raises(ValueError, match="actions must be 2 integers from 0 to 89"):
             env.step(actions)
+
+
+def test_seeds_and_masks_that_do_not_fit_are_refused():
+    env = make(2)
+    some = {"reset_mask": np.array([True, True, False, False])}
+    with pytest.raises(ResetNeeded, match="first reset"):
+        env.reset(options=some)
+    for seed, told in ((-1, "non-negative"), ([1, 2], "a seed for each of 4 rows")):
+        with pytest.raises(ValueError, match=told):
+            env.reset(seed=seed)
+    env.reset(seed=[1, None, None, None])
+    env.reset(options=some)
+    for mask, told in (([True] * 4, "bool array"), (np.array([1, 0, 1, 1]) > 0, "all rows of a")):
+        with pytest.raises(ValueError, match=told):
+            env.reset(options={"reset_mask": mask})
 
 
 def test_a_picture_has_the_ball_and_both_cars_in_their_places():

@@ -233,6 +233,15 @@ def test_interrupted_training_saves_model_and_curve(
     assert found["steps"] > 0
 
 
+def test_a_world_to_be_judged_in_that_cannot_be_played_is_told(zoo: Zoo, tmp_path: Path) -> None:
+    chairs = ("--algo", "ppo_numpy", "--env", "MusicalChairs-v0")
+    for kwargs, told in (("players:3", "observation space is"), ("plyers:3", "plyers")):
+        answer = zoo(*chairs, "--eval-env-kwargs", kwargs)
+        assert (answer.code, answer.err.count("\n")) == (2, 1)
+        assert told in answer.err, answer.err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("world", [("CartPole-v1",), SHORT])
 def test_rl_zoos_own_enjoy_reads_our_folder(
@@ -304,7 +313,8 @@ def test_a_run_may_be_judged_in_a_world_of_other_arguments(
     training, *judged = built
     assert training == {"players": 2}
     expected = {"max_episode_steps": 2} if flag else {"players": 2, "max_episode_steps": 4}
-    assert judged == [expected] * 3  # on the way, the final policy, the best one
+    # First whether it can be played, then on the way, the final policy, the best one.
+    assert judged == [expected] * 4
     run = tmp_path / "logs/ppo_numpy/MusicalChairs-v0_1"
     with np.load(run / "evaluations.npz") as found:
         assert found["ep_lengths"].max() == expected["max_episode_steps"]
