@@ -185,7 +185,7 @@ class SharedMemoryVecEnv(VecEnv):
             refuse_unless(self._is_asked)
             self._acted[:] = self._block.active
         self._crew.settle()  # an earlier step may have been broken off
-        self._block.actions[...] = np.reshape(actions, self._block.actions.shape)
+        self._block.actions[...] = np.asarray(actions).reshape(self._block.actions.shape)
         for worker in range(len(self._rows)):
             self._crew.tell(worker, line.STEP)
 
@@ -200,11 +200,12 @@ class SharedMemoryVecEnv(VecEnv):
             WorkerError: A worker has died, or hangs.
             Exception: What an env has raised.
         """
-        news = self._crew.hear(range(len(self._rows)))
-        block = self._block
-        self._returns += block.rewards
-        self._lengths += self._acted
+        # What can be done while the workers are at work: nobody is once they have answered.
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        self._lengths += self._acted
+        news = self._crew.hear(range(len(self._rows)))
+        block = self._block  # not before: an exception would hold it, and so its file
+        self._returns += block.rewards
         for part in news:
             if part is not None:
                 self._tell_infos(part, infos)

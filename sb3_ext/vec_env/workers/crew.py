@@ -120,12 +120,15 @@ class Crew:
         return heard
 
     def hear(self, indices: Iterable[int]) -> list[Any]:
-        """Waits until all these workers have answered; raises as :meth:`hear_some`."""
+        """Waits until these workers, all that are at work, have answered.
+
+        Raises as :meth:`hear_some`.
+        """
         heard: dict[int, Any] = {}
-        indices = list(indices)
-        while any(index not in heard for index in indices):
-            heard |= self.hear_some()
-        return [heard[index] for index in indices]
+        wanted = list(indices)
+        while len(heard) < len(wanted):
+            heard.update(self.hear_some())
+        return [heard[index] for index in wanted]
 
     def settle(self) -> None:
         """Waits until all workers are idle; whatever they answer is forgotten.
