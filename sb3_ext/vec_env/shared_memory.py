@@ -200,7 +200,7 @@ class SharedMemoryVecEnv(VecEnv):
             WorkerError: A worker has died, or hangs.
             Exception: What an env has raised.
         """
-        # What can be done while the workers are at work: nobody is once they have answered.
+        # While the workers are at work: after their answers it would keep them waiting.
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         self._lengths += self._acted
         news = self._crew.hear(range(len(self._rows)))
