@@ -66,6 +66,7 @@ class _Pictures:
         if not os.environ.get("MUJOCO_GL") and not has_display():
             _use_egl()
         try:
+            _wake_egl()
             self._renderer = mujoco.Renderer(model, SIZE[1], SIZE[0])
         except Exception as error:  # OpenGL's loaders raise anything
             raise RuntimeError(
@@ -79,6 +80,13 @@ class _Pictures:
 
     def close(self) -> None:
         self._renderer.close()
+
+
+def _wake_egl() -> None:
+    """Starts EGL again where somebody has ended it for the whole process, as SDL does."""
+    egl: Any = sys.modules.get("mujoco.egl")
+    if egl is not None and egl.EGL_DISPLAY is not None:
+        egl.EGL.eglInitialize(egl.EGL_DISPLAY, None, None)
 
 
 def _use_egl() -> None:

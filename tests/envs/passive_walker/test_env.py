@@ -256,6 +256,17 @@ for _ in range(20):
 unseen = gym.make("SimpleAim-v0", render_mode="human")  # SDL has a way with EGL as well
 unseen.reset(seed=0)
 unseen.close()
+assert env.render().any()
+import os, pygame  # and the host program's window has as well
+os.environ["SDL_VIDEODRIVER"] = "offscreen"
+pygame.display.init()
+pygame.display.set_mode((9, 9))
+pygame.display.quit()
+env = gym.make("PassiveWalker-v0", render_mode="rgb_array")
+env.reset(seed=0)
+assert (env.render() == first).all()
+for _ in range(20):
+    env.step(np.zeros(3, np.float32))
 print(first.shape, (first != env.render()).any())
 try:
     window = gym.make("PassiveWalker-v0", render_mode="human")
